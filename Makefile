@@ -1,0 +1,110 @@
+# Slipway's build. `make` alone lists the targets.
+# Needs Go; everything else is fetched by Go itself, pinned in tools/*/go.mod.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+MODULE   := github.com/slipwayhq/slipway
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PKG      ?= ./...
+FUZZTIME ?= 10s
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+
+# Tools are built from their own modules, so that their dependencies never
+# mix with the product's, and are cached by Go after the first use.
+LINT   := go tool -modfile=tools/lint/go.mod golangci-lint
+CHECK  := go tool -modfile=tools/check/go.mod
+PROTO  := go tool -modfile=tools/go.mod
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/slipway: server, agent, command line and demo in one file
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/slipway ./cmd/slipway
+
+.PHONY: demo
+demo: build ## Start a server and agents on this machine and roll a release out to them
+	bin/slipway demo
+
+.PHONY: test
+test: ## Run the tests (PKG=./internal/rollout/... for some)
+	go test $(PKG)
+
+.PHONY: test-race
+test-race: ## Run the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race $(PKG)
+
+.PHONY: lint
+lint: ## Run golangci-lint and staticcheck
+	$(LINT) run
+	$(CHECK) staticcheck $(PKG)
+
+.PHONY: fmt
+fmt: ## Format the Go files (gofumpt, import groups)
+	$(LINT) fmt
+
+.PHONY: generate
+generate: ## Write all generated files anew (needs protoc)
+	@command -v protoc >/dev/null || { echo "protoc is missing: apt-get install protobuf-compiler" >&2; exit 1; }
+	gen=$$($(PROTO) -n protoc-gen-go) connect=$$($(PROTO) -n protoc-gen-connect-go); \
+	cd internal/agentrpc && protoc \
+	  --plugin=protoc-gen-go="$$gen" --go_out=. --go_opt=paths=source_relative \
+	  --plugin=protoc-gen-connect-go="$$connect" --connect-go_out=. \
+	  --connect-go_opt=paths=source_relative,package_suffix agent.proto
+	go generate ./...
+	go test ./internal/archtest -run TestDepguard -update
+
+.PHONY: check-generate
+check-generate: ## Fail when a generated file in git differs from what `make generate` writes
+	@$(MAKE) --no-print-directory generate
+	@git diff --exit-code -I '^//.*protoc  *v' -- . || { \
+	  echo "generated files are stale: run make generate and commit" >&2; exit 1; }
+
+.PHONY: cross
+cross: ## Compile for Windows and macOS, amd64 and arm64
+	@for t in windows/amd64 windows/arm64 darwin/amd64 darwin/arm64 linux/arm64; do \
+	  echo "go build ./cmd/slipway for $$t"; \
+	  CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./cmd/slipway; done
+
+.PHONY: cover
+cover: ## Run the tests with coverage, print it by package
+	go test -coverprofile=coverage.out $(PKG)
+	@go tool cover -func=coverage.out | tail -1
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (10s)
+	@for p in $$(go list $(PKG)); do \
+	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what we call (asks vuln.go.dev)
+	$(CHECK) govulncheck $(PKG)
+
+.PHONY: tidy
+tidy: ## Tidy go.mod of the product and of the tools
+	go mod tidy
+	for d in tools tools/lint tools/check; do (cd $$d && go mod tidy); done
+
+.PHONY: size
+size: ## Print sizes of files and functions: median, p90, the ten largest
+	@go run -C tools ./size ..
+
+.PHONY: graph
+graph: ## Print the import graph of our own packages
+	@go test ./internal/archtest -run TestImportGraph -v | grep -v '^---\|^===\|^ok\|^PASS'
+
+.PHONY: bench
+bench: build ## Measure Slipway beside the floor and rsync (docs/performance.md)
+	go run ./bench -slipway bin/slipway $(BENCHFLAGS)
+
+.PHONY: check
+check: lint check-generate cross test-race test ## Everything CI runs
+
+.PHONY: clean
+clean: ## Remove what make wrote
+	rm -rf bin dist coverage.out
