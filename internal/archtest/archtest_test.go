@@ -1,0 +1,125 @@
+package archtest_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slipwayhq/slipway/internal/archtest"
+)
+
+var update = flag.Bool("update", false, "write the depguard rules of .golangci.yaml anew")
+
+const root = "../.."
+
+func TestImportGraph(t *testing.T) {
+	t.Parallel()
+	g, err := archtest.Load(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := g.Product["internal/archtest"]; !ok {
+		t.Fatalf("the graph lacks this very package:\n%s", g)
+	}
+	t.Logf("our packages and what their product files import:\n%s", g)
+	for _, v := range archtest.Violations(archtest.Table(), g) {
+		t.Error(v)
+	}
+}
+
+func TestDepguardRulesMatchTable(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(root, ".golangci.yaml")
+	have, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := archtest.Splice(string(have), archtest.Depguard(archtest.Table()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(want, string(have)); diff != "" {
+		t.Errorf(".golangci.yaml differs from the table; run make generate (-want +have):\n%s", diff)
+	}
+}
+
+func TestViolations(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		pkg     string
+		imports []string
+		want    string // part of the only violation; "" means none
+	}{
+		{"a listed edge", "internal/engine", []string{"internal/store", "internal/resource"}, ""},
+		{"subpackages count as their row", "internal/app/projects", []string{"internal/store/dialect", "internal/app"}, ""},
+		{"an edge not listed", "internal/engine", []string{"internal/gateway"}, "engine may import only"},
+		{"an edge not listed, from a subpackage", "internal/api/route", []string{"internal/store"}, "api may import only"},
+		{"agent is not a prefix of agentrpc", "internal/gateway", []string{"internal/agent"}, "gateway may import only"},
+		{"the pure package stays pure", "internal/rollout", []string{"internal/store"}, "rollout may import only"},
+		{"product imports a test package", "internal/store", []string{"internal/store/storetest"}, "for tests alone"},
+		{"a test package imports anything", "internal/sim", []string{"internal/agent", "internal/engine"}, ""},
+		{"an unknown package", "internal/novelty", nil, "not in the table"},
+		{"a name without a meaning", "internal/store/util", nil, "says nothing"},
+		{"bench knows nothing of internal", "bench", []string{"internal/agentrpc"}, "bench may import only"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g := archtest.Graph{Product: map[string][]string{tt.pkg: tt.imports}}
+			got := strings.Join(archtest.Violations(archtest.Table(), g), "\n")
+			if tt.want == "" && got != "" || !strings.Contains(got, tt.want) || strings.Contains(got, "\n") {
+				t.Errorf("violations = %q, want one with %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// A file for another system or behind a build tag counts like any other.
+func TestLoadSeesEveryFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	files := map[string]string{
+		"go.mod":                   "module " + archtest.Module + "\n\ngo 1.26.0\n",
+		"internal/blob/blob.go":    "package blob\n",
+		"internal/proc/proc.go":    "package proc\n",
+		"internal/proc/p_plan9.go": "package proc\n\nimport _ \"" + archtest.Module + "/internal/blob\"\n",
+		"internal/proc/tag.go":     "//go:build never\n\npackage proc\n\nimport _ \"" + archtest.Module + "/internal/store\"\n",
+		"internal/proc/p_test.go":  "package proc\n\nimport _ \"" + archtest.Module + "/internal/sim\"\n",
+		"internal/sim/sim.go":      "package sim\n",
+		"internal/store/store.go":  "package store\n",
+	}
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g, err := archtest.Load(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := archtest.Graph{
+		Product: map[string][]string{
+			"internal/blob": nil, "internal/sim": nil, "internal/store": nil,
+			"internal/proc": {"internal/blob", "internal/store"},
+		},
+		Test: map[string][]string{"internal/proc": {"internal/sim"}},
+	}
+	if diff := cmp.Diff(want, g); diff != "" {
+		t.Errorf("graph (-want +got):\n%s", diff)
+	}
+}
