@@ -11,6 +11,9 @@ PKG      ?= ./...
 FUZZTIME ?= 10s
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
+# What `make generate` writes.
+GENERATED := internal/agentrpc/*.go .golangci.yaml
+
 # Tools are built from their own modules, so that their dependencies never
 # mix with the product's, and are cached by Go after the first use.
 LINT   := go tool -modfile=tools/lint/go.mod golangci-lint
@@ -61,7 +64,7 @@ generate: ## Write all generated files anew (needs protoc)
 .PHONY: check-generate
 check-generate: ## Fail when a generated file in git differs from what `make generate` writes
 	@$(MAKE) --no-print-directory generate
-	@git diff --exit-code -I '^//.*protoc  *v' -- . || { \
+	@git diff --exit-code -I '^//.*protoc  *v' -- $(GENERATED) || { \
 	  echo "generated files are stale: run make generate and commit" >&2; exit 1; }
 
 .PHONY: cross
@@ -103,7 +106,10 @@ bench: build ## Measure Slipway beside the floor and rsync (docs/performance.md)
 	go run ./bench -slipway bin/slipway $(BENCHFLAGS)
 
 .PHONY: check
-check: lint check-generate cross test-race test ## Everything CI runs
+check: ## Everything CI runs, with the seconds it took; the tests come last
+	@start=$$SECONDS; for step in check-generate lint cross test-race test; do \
+	  echo; echo "== make $$step ($$((SECONDS - start)) s so far)"; \
+	  $(MAKE) --no-print-directory $$step; done
 
 .PHONY: clean
 clean: ## Remove what make wrote
