@@ -1,0 +1,179 @@
+// Command bench sets Slipway beside a floor (the least a roll-out can do,
+// bench/floor) and beside rsync over ssh, on this machine, in one run, the
+// contenders taking turns. Everybody's agents are connected before a clock
+// starts. It prints medians and, because seconds depend on the machine,
+// ratios to the floor. It imports nothing of the product: Slipway is the built
+// binary, driven through its public API.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// contender is one way to reach n machines, all connected.
+type contender interface {
+	Name() string
+	// Script runs the trivial script on every machine and returns when all have
+	// said how it ended.
+	Script(ctx context.Context) error
+	// Prepare hands the release over before the clock starts (upload, release).
+	Prepare(ctx context.Context, r release) error
+	// Package installs and configures the release on every machine, and runs its script.
+	Package(ctx context.Context, r release) error
+	// Installed is the folder below which the machines' installations stand.
+	Installed() string
+	Close() error
+}
+
+type options struct {
+	slipway string
+	agents  []int
+	rounds  int
+	write   string
+	keep    bool
+}
+
+func main() {
+	log.SetFlags(0)
+	var o options
+	var agents string
+	flag.StringVar(&o.slipway, "slipway", "bin/slipway", "the built binary; empty leaves Slipway out")
+	flag.StringVar(&agents, "agents", "10,50", "numbers of agents, comma-separated")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds; the table shows medians")
+	flag.StringVar(&o.write, "write", "", "file whose part between the bench marks is written anew (docs/performance.md)")
+	flag.BoolVar(&o.keep, "keep", false, "keep the working folder")
+	flag.Parse()
+	for _, word := range strings.SplitSeq(agents, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 {
+			log.Fatalf("bench: -agents %q: a list of positive numbers, such as 10,50", agents)
+		}
+		o.agents = append(o.agents, n)
+	}
+	if err := run(context.Background(), o); err != nil {
+		log.Fatal("bench: ", err)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	dir, err := os.MkdirTemp("", "slipway-bench-")
+	if err != nil {
+		return err
+	}
+	if o.keep {
+		log.Print("working folder: ", dir)
+	} else {
+		defer os.RemoveAll(dir)
+	}
+	var rep report
+	for _, n := range o.agents {
+		if err := measure(ctx, &rep, o, filepath.Join(dir, strconv.Itoa(n)), n); err != nil {
+			return fmt.Errorf("%d agents: %w", n, err)
+		}
+	}
+	text := rep.markdown(o)
+	fmt.Print(text)
+	if o.write != "" {
+		return splice(o.write, text)
+	}
+	return nil
+}
+
+// measure lets the contenders take turns with n agents each.
+func measure(ctx context.Context, rep *report, o options, dir string, n int) (err error) {
+	contenders, err := start(ctx, rep, o, dir, n)
+	defer func() {
+		for _, c := range contenders {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	for round := range o.rounds {
+		for _, c := range contenders {
+			took, err := timed(func() error { return c.Script(ctx) })
+			if err != nil {
+				return fmt.Errorf("%s: script: %w", c.Name(), err)
+			}
+			rep.add("script", n, c.Name(), took)
+		}
+		rel, err := makeRelease(filepath.Join(dir, "releases"), round)
+		if err != nil {
+			return fmt.Errorf("make release: %w", err)
+		}
+		for _, c := range contenders {
+			if err := c.Prepare(ctx, rel); err != nil {
+				return fmt.Errorf("%s: prepare %s: %w", c.Name(), rel.Version, err)
+			}
+			// The others' dirty pages are not this one's to write.
+			if err := exec.CommandContext(ctx, "sync").Run(); err != nil {
+				return fmt.Errorf("sync: %w", err)
+			}
+			took, err := timed(func() error { return c.Package(ctx, rel) })
+			if err == nil {
+				err = rel.verify(c.Installed(), n)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: package %s: %w", c.Name(), rel.Version, err)
+			}
+			rep.add("package", n, c.Name(), took)
+		}
+		log.Printf("%d agents, round %d of %d done", n, round+1, o.rounds)
+	}
+	for _, c := range contenders {
+		if counter, ok := c.(interface {
+			Facts(ctx context.Context) ([]fact, error)
+		}); ok {
+			facts, err := counter.Facts(ctx)
+			if err != nil {
+				return fmt.Errorf("%s: facts: %w", c.Name(), err)
+			}
+			rep.facts = append(rep.facts, facts...)
+		}
+	}
+	return nil
+}
+
+// start connects everybody. A contender that this machine lacks the programs
+// for is named in the report and left out.
+func start(ctx context.Context, rep *report, o options, dir string, n int) ([]contender, error) {
+	var all []contender
+	folder := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{"floor", "rsync", "slipway", "releases"} {
+		if err := os.MkdirAll(folder(name), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	f, err := startFloor(ctx, folder("floor"), n)
+	if err != nil {
+		return nil, fmt.Errorf("start floor: %w", err)
+	}
+	all = append(all, f)
+	r, err := startRsync(ctx, folder("rsync"), n)
+	switch {
+	case errors.Is(err, errNoRsync):
+		rep.note("rsync over ssh: " + err.Error())
+	case err != nil:
+		return all, fmt.Errorf("start rsync: %w", err)
+	default:
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+func timed(do func() error) (time.Duration, error) {
+	began := time.Now()
+	err := do()
+	return time.Since(began), err
+}
