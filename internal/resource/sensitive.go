@@ -1,8 +1,8 @@
 package resource
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 )
@@ -23,6 +23,7 @@ const (
 	sensitiveEmpty sensitiveState = iota
 	sensitivePlain
 	sensitiveSealed
+	sensitiveKept
 )
 
 // Plain is a secret as a person or an agent gave it.
@@ -31,14 +32,27 @@ func Plain(text string) Sensitive { return Sensitive{plain: text, state: sensiti
 // Sealed is a secret as the store holds it.
 func Sealed(box []byte) Sensitive { return Sensitive{sealed: box, state: sensitiveSealed} }
 
-// HasValue says whether there is a secret, plain or sealed.
+// Kept asks the store to leave what it holds for this field: what a client
+// means by {"HasValue":true} without NewValue (octopus-api.md 1.8). Where the
+// store holds nothing, it becomes the empty value.
+func Kept() Sensitive { return Sensitive{state: sensitiveKept} }
+
+// HasValue says whether there is a secret: plain, sealed, or kept.
 func (s Sensitive) HasValue() bool { return s.state != sensitiveEmpty }
 
-// Reveal returns the plain text; ok is false when it is empty or sealed.
+// IsKept says that the store's value stays.
+func (s Sensitive) IsKept() bool { return s.state == sensitiveKept }
+
+// Reveal returns the plain text; ok is false for every other state.
 func (s Sensitive) Reveal() (text string, ok bool) { return s.plain, s.state == sensitivePlain }
 
-// Box returns the sealed bytes; ok is false when it is empty or plain.
+// Box returns the sealed bytes; ok is false for every other state.
 func (s Sensitive) Box() (box []byte, ok bool) { return s.sealed, s.state == sensitiveSealed }
+
+// Equal compares state and content, for tests.
+func (s Sensitive) Equal(o Sensitive) bool {
+	return s.state == o.state && s.plain == o.plain && bytes.Equal(s.sealed, o.sealed)
+}
 
 func (s Sensitive) String() string {
 	if s.HasValue() {
@@ -53,13 +67,38 @@ func (s Sensitive) GoString() string { return fmt.Sprintf("resource.Sensitive(%q
 // LogValue keeps slog from showing the value.
 func (s Sensitive) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalJSON shows whether there is a value (octopus-api.md 1.8).
-func (s Sensitive) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]any{"HasValue": s.HasValue(), "NewValue": nil, "Hint": nil})
+// sensitiveJSON is the wire form (octopus-api.md 1.8).
+type sensitiveJSON struct {
+	HasValue bool
+	NewValue *string
+	Hint     *string
 }
 
-// UnmarshalJSON always fails: how a secret comes in is decided by package api,
-// how it is stored by package store.
-func (s *Sensitive) UnmarshalJSON([]byte) error {
-	return errors.New("resource: a sensitive value cannot be decoded here")
+// MarshalJSON shows whether there is a value (octopus-api.md 1.8).
+func (s Sensitive) MarshalJSON() ([]byte, error) {
+	return json.Marshal(sensitiveJSON{HasValue: s.HasValue()})
+}
+
+// UnmarshalJSON reads the wire form: a NewValue is Plain, a HasValue without
+// one is Kept, anything else is empty. MarshalJSON never writes a NewValue, so
+// what this reads back from a stored document is Kept until the store has put
+// the sealed bytes in.
+func (s *Sensitive) UnmarshalJSON(data []byte) error {
+	if bytes.Equal(data, []byte("null")) {
+		*s = Sensitive{}
+		return nil
+	}
+	var wire sensitiveJSON
+	if err := json.Unmarshal(data, &wire); err != nil {
+		return Errorf(Invalid, `A sensitive value has to be an object: {"HasValue":true,"NewValue":"…"} sets it, {"HasValue":true} keeps it, {"HasValue":false} clears it.`)
+	}
+	switch {
+	case wire.NewValue != nil:
+		*s = Plain(*wire.NewValue)
+	case wire.HasValue:
+		*s = Kept()
+	default:
+		*s = Sensitive{}
+	}
+	return nil
 }
