@@ -53,7 +53,7 @@ func main() {
 	flag.StringVar(&o.write, "write", "", "file whose part between the bench marks is written anew (docs/performance.md)")
 	flag.BoolVar(&o.keep, "keep", false, "keep the working folder")
 	flag.Parse()
-	for _, word := range strings.SplitSeq(agents, ",") {
+	for word := range strings.SplitSeq(agents, ",") {
 		n, err := strconv.Atoi(word)
 		if err != nil || n < 1 {
 			log.Fatalf("bench: -agents %q: a list of positive numbers, such as 10,50", agents)
