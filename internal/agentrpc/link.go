@@ -1,0 +1,170 @@
+package agentrpc
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+	"golang.org/x/net/http2"
+)
+
+// Limits of a connection (abuse 14).
+const (
+	// MaxMessage bounds a message of any RPC that LargeMessage is not for.
+	MaxMessage = 1 << 20
+	// LargeMessage bounds a job on its way in and a result on its way out: a
+	// result carries the receipt's file list, a job every variable.
+	LargeMessage = 32 << 20
+	maxFrame     = 1 << 20
+	maxHeader    = 64 << 10
+	maxStreams   = 256
+)
+
+// A silent connection is pinged and then closed, so that a half-open one is
+// found within 25 s by whichever side does not hear the other (fault 16).
+const (
+	pingAfter   = 15 * time.Second
+	pingTimeout = 10 * time.Second
+)
+
+// ErrClosed is the reason of a link that this side closed.
+var ErrClosed = errors.New("the link was closed here")
+
+// Link is the server's end of a connection to one agent. All of the agent's
+// RPCs run over this very connection; when it ends, so does the link, and
+// nothing is dialled again behind its back.
+type Link struct {
+	// Client calls the agent. Its errors are *connect.Error; a lost connection
+	// is connect.CodeUnavailable.
+	Client AgentClient
+
+	conn *watched
+	peer string
+}
+
+// NewLink takes over a connection whose handshake is done and closes it when
+// it fails.
+func NewLink(conn *tls.Conn) (*Link, error) {
+	peer := Peer(conn)
+	if peer == "" {
+		_ = conn.Close()
+		return nil, errors.New("open link: the handshake is not done")
+	}
+	w := watch(conn)
+	transport := &http2.Transport{
+		DisableCompression: true,
+		MaxHeaderListSize:  maxHeader,
+		MaxReadFrameSize:   maxFrame,
+		ReadIdleTimeout:    pingAfter,
+		PingTimeout:        pingTimeout,
+	}
+	cc, err := transport.NewClientConn(w)
+	if err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("open link to %s: %w", peer, err)
+	}
+	return &Link{Client: newClient(roundTripper{cc}), conn: w, peer: peer}, nil
+}
+
+// Thumbprint is the agent's pin.
+func (l *Link) Thumbprint() string { return l.peer }
+
+// RemoteAddr is the agent's address as this side sees it, for display.
+func (l *Link) RemoteAddr() string { return l.conn.RemoteAddr().String() }
+
+// Done is closed when the connection has ended.
+func (l *Link) Done() <-chan struct{} { return l.conn.done }
+
+// Err is why the connection ended, nil while it lives.
+func (l *Link) Err() error { return l.conn.reason() }
+
+// Close ends the connection and every RPC on it. It may be called twice.
+func (l *Link) Close() error {
+	l.conn.end(ErrClosed)
+	return l.conn.Conn.Close()
+}
+
+// newClient gives the RPCs that carry a job or a result the large limit and
+// all others the small one.
+func newClient(doer connect.HTTPClient) AgentClient {
+	withLimit := func(limit int) AgentClient {
+		return NewAgentClient(doer, "https://agent",
+			connect.WithReadMaxBytes(limit),
+			connect.WithSendMaxBytes(LargeMessage),
+			connect.WithAcceptCompression("gzip", nil, nil))
+	}
+	return client{AgentClient: withLimit(MaxMessage), large: withLimit(LargeMessage)}
+}
+
+type client struct {
+	AgentClient
+
+	large AgentClient
+}
+
+func (c client) Start(ctx context.Context, r *connect.Request[StartRequest]) (*connect.Response[StartResponse], error) {
+	return c.large.Start(ctx, r)
+}
+
+func (c client) Query(ctx context.Context, r *connect.Request[QueryRequest]) (*connect.Response[QueryResponse], error) {
+	return c.large.Query(ctx, r)
+}
+
+func (c client) Follow(ctx context.Context) *connect.BidiStreamForClient[FollowRequest, FollowResponse] {
+	return c.large.Follow(ctx)
+}
+
+// roundTripper sends requests over one connection and never follows a redirect.
+type roundTripper struct{ cc *http2.ClientConn }
+
+func (r roundTripper) Do(req *http.Request) (*http.Response, error) { return r.cc.RoundTrip(req) }
+
+// watched is a connection that tells when, and why, it ended.
+type watched struct {
+	*tls.Conn
+
+	done chan struct{}
+	once sync.Once
+	err  error
+}
+
+func watch(conn *tls.Conn) *watched { return &watched{Conn: conn, done: make(chan struct{})} }
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err != nil {
+		w.end(err)
+	}
+	return n, err
+}
+
+func (w *watched) Close() error {
+	w.end(errors.New("the peer did not answer or broke the protocol"))
+	return w.Conn.Close()
+}
+
+func (w *watched) end(err error) {
+	w.once.Do(func() {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("the peer closed the connection")
+		}
+		w.err = err
+		close(w.done)
+	})
+}
+
+// reason is set before done is closed.
+func (w *watched) reason() error {
+	select {
+	case <-w.done:
+		return w.err
+	default:
+		return nil
+	}
+}

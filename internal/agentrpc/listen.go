@@ -1,0 +1,100 @@
+package agentrpc
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// maxHandshakes bounds the connections that have not finished their handshake,
+// so that strangers who connect and say nothing cost a known amount (abuse 1).
+const maxHandshakes = 2048
+
+// Listener accepts connections and completes their handshakes.
+type Listener struct {
+	tcp    net.Listener
+	config *tls.Config
+	refuse func(remote string, err error)
+}
+
+// Listen opens the address. refuse hears of each connection that did not pass
+// the handshake; it must be quick and limit its own rate (abuse 1).
+func Listen(ctx context.Context, address string, config *tls.Config, refuse func(remote string, err error)) (*Listener, error) {
+	tcp, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return NewListener(tcp, config, refuse), nil
+}
+
+// NewListener is Listen over a socket that is open already.
+func NewListener(socket net.Listener, config *tls.Config, refuse func(remote string, err error)) *Listener {
+	return &Listener{tcp: socket, config: config, refuse: refuse}
+}
+
+// Addr is the address that is listened on.
+func (l *Listener) Addr() net.Addr { return l.tcp.Addr() }
+
+// Close stops accepting. Connections that were handed over live on.
+func (l *Listener) Close() error { return l.tcp.Close() }
+
+// Serve calls handle in a goroutine of its own for each connection that passed
+// the handshake, until ctx ends or the listener is closed, and returns when the
+// last of them has. handle owns the connection.
+func (l *Listener) Serve(ctx context.Context, handle func(context.Context, *tls.Conn)) error {
+	stop := context.AfterFunc(ctx, func() { _ = l.tcp.Close() })
+	defer stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, maxHandshakes)
+	for failures := 0; ; {
+		raw, err := l.tcp.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return context.Cause(ctx)
+		}
+		if err != nil { // out of descriptors, most likely: others will be given back
+			failures++
+			if !pause(ctx, min(time.Duration(failures)*10*time.Millisecond, time.Second)) {
+				return context.Cause(ctx)
+			}
+			continue
+		}
+		failures = 0
+		slots <- struct{}{}
+		wg.Go(func() { l.accept(ctx, raw, slots, handle) })
+	}
+}
+
+func (l *Listener) accept(ctx context.Context, raw net.Conn, slots <-chan struct{}, handle func(context.Context, *tls.Conn)) {
+	conn, err := l.handshake(ctx, raw)
+	<-slots
+	if err != nil {
+		_ = raw.Close()
+		l.refuse(raw.RemoteAddr().String(), err)
+		return
+	}
+	handle(ctx, conn)
+}
+
+func (l *Listener) handshake(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, HandshakeTimeout, errHandshake)
+	defer cancel()
+	conn := tls.Server(raw, l.config)
+	return conn, conn.HandshakeContext(ctx)
+}
+
+// pause waits and says whether ctx let it.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
