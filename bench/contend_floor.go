@@ -29,7 +29,7 @@ func startFloor(ctx context.Context, dir string, n int) (*floor, error) {
 		return nil, err
 	}
 	binary := filepath.Join(dir, "floor")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./bench/floor").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/slipwayhq/slipway/bench/floor").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build floor: %w: %s", err, out)
 	}
 	server := exec.CommandContext(ctx, binary, "server", "-agents", fmt.Sprint(n))

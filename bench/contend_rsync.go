@@ -20,8 +20,10 @@ import (
 type rsync struct {
 	dir    string
 	config string
-	n      int
-	procs  processes
+	// sockets is outside dir: a control socket's path must stay below 100 bytes.
+	sockets string
+	n       int
+	procs   processes
 }
 
 const sshdConfig = `Port %d
@@ -64,9 +66,7 @@ func startRsync(ctx context.Context, dir string, n int) (*rsync, error) {
 	if _, err := exec.LookPath("rsync"); err != nil {
 		return nil, errNoRsync
 	}
-	// The control socket's path must stay below 100 bytes.
-	sockets, err := os.MkdirTemp("", "b")
-	if err != nil {
+	if r.sockets, err = os.MkdirTemp("", "b"); err != nil {
 		return nil, err
 	}
 	me, err := user.Current()
@@ -88,7 +88,7 @@ func startRsync(ctx context.Context, dir string, n int) (*rsync, error) {
 	server := filepath.Join(dir, "sshd_config")
 	if err := errors.Join(
 		os.WriteFile(server, fmt.Appendf(nil, sshdConfig, port, dir, dir), 0o600),
-		os.WriteFile(r.config, fmt.Appendf(nil, sshConfig, port, me.Username, dir, sockets), 0o600),
+		os.WriteFile(r.config, fmt.Appendf(nil, sshConfig, port, me.Username, dir, r.sockets), 0o600),
 	); err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (r *rsync) Close() error {
 	err := r.each(func(i int) error {
 		return exec.Command("ssh", "-F", r.config, "-O", "exit", machine(i)).Run()
 	})
-	return errors.Join(err, r.procs.stop())
+	return errors.Join(err, r.procs.stop(), os.RemoveAll(r.sockets))
 }
 
 func (r *rsync) ssh(ctx context.Context, i int, script string) error {

@@ -14,6 +14,7 @@ import (
 	"log"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -60,7 +61,11 @@ func main() {
 		}
 		o.agents = append(o.agents, n)
 	}
-	if err := run(context.Background(), o); err != nil {
+	// The end of the context ends every child process.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, o)
+	stop()
+	if err != nil {
 		log.Fatal("bench: ", err)
 	}
 }
