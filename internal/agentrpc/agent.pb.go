@@ -1887,10 +1887,13 @@ func (x *Job) GetExclusive() bool {
 }
 
 type Variable struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	Sensitive     bool                   `protobuf:"varint,3,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value     string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	Sensitive bool                   `protobuf:"varint,3,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
+	// The value is text as it stands, never a template: output variables and
+	// prompted values (abuse 63).
+	Literal       bool `protobuf:"varint,4,opt,name=literal,proto3" json:"literal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1942,6 +1945,13 @@ func (x *Variable) GetValue() string {
 func (x *Variable) GetSensitive() bool {
 	if x != nil {
 		return x.Sensitive
+	}
+	return false
+}
+
+func (x *Variable) GetLiteral() bool {
+	if x != nil {
+		return x.Literal
 	}
 	return false
 }
@@ -2245,11 +2255,12 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"timeout_ms\x18\x04 \x01(\x03R\ttimeoutMs\x12\x1b\n" +
 	"\tlog_quota\x18\x05 \x01(\x03R\blogQuota\x12\x1c\n" +
-	"\texclusive\x18\x06 \x01(\bR\texclusive\"R\n" +
+	"\texclusive\x18\x06 \x01(\bR\texclusive\"l\n" +
 	"\bVariable\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1c\n" +
-	"\tsensitive\x18\x03 \x01(\bR\tsensitive\"\xba\x01\n" +
+	"\tsensitive\x18\x03 \x01(\bR\tsensitive\x12\x18\n" +
+	"\aliteral\x18\x04 \x01(\bR\aliteral\"\xba\x01\n" +
 	"\aPackage\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
