@@ -1,0 +1,32 @@
+// Package rollout holds the rules of a rollout: the frozen [Plan] and [Next],
+// the only place where an event changes a rollout (design 5.3).
+//
+// It is pure: no I/O, no clock (time comes in the event), no randomness, no
+// goroutine. The same plan, rows and events give the same changes and effects
+// (invariant I15). Next reads rows through [Rows] and touches only what an
+// event changes: it never scans the members, so its cost per event is the same
+// for ten members and for ten thousand.
+//
+// A rollout:
+//
+//	Queued ──Begin──► Running ──last step closed──► Succeeded | Failed
+//	   │                 │
+//	   └─────Cancel──────┴──► Canceling ──no open cell──► Canceled
+//
+// A step, opened and closed in order; a closed step never reopens:
+//
+//	Pending ──► Open ──► Succeeded | Failed | Skipped | Canceled
+//
+// A member passes through the actions of an open step one after the other;
+// each is a cell:
+//
+//	            ┌─── condition says no ──────────────► Skipped
+//	(none) ─────┤
+//	            └► Waiting ──SlotGranted──► Running ──Ended──► Succeeded | Failed
+//	                 ▲  │                     │                | TimedOut | Canceled
+//	                 │  │                     │                | Unknown
+//	  NotStarted ────┘  └──Cancel─► Canceled  └──Gone──► Superseded
+//	  (retried, with a pause; at last Failed or NotDeployed)
+//
+// Terminal states never change (invariant I7).
+package rollout

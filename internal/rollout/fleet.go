@@ -1,0 +1,199 @@
+package rollout
+
+import "fmt"
+
+// lost starts the patience of every attempt that runs on the machine.
+func (t *turn) lost(machine string) {
+	t.eachOpen(Filter{Executor: machine}, func(c *Cell) {
+		if c.State == CellRunning && c.DueAt == 0 {
+			c.DueAt = t.at + c.Patience
+			t.w.saveCell(c)
+		}
+	})
+}
+
+// back ends the patience of the attempts that have started; those that have
+// not still have to be delivered.
+func (t *turn) back(machine string) {
+	if t.w.Row.State != Running {
+		return
+	}
+	t.eachOpen(Filter{Executor: machine}, func(c *Cell) {
+		if a := t.w.attempt(c.Attempt); c.State == CellRunning && c.DueAt != 0 && a != nil && a.StartedAt != 0 {
+			c.DueAt = 0
+			t.w.saveCell(c)
+		}
+	})
+}
+
+// eachOpen visits the open cells of one member or executor: as many as steps
+// are open at once, whatever the size of the fleet; for the worker, as many as
+// the step's window.
+func (t *turn) eachOpen(of Filter, visit func(*Cell)) {
+	var after *CellKey
+	for {
+		page, next := t.w.openCells(of, after, piece)
+		for _, c := range page {
+			visit(c)
+		}
+		if next == nil {
+			return
+		}
+		after = next
+	}
+}
+
+// gone closes the cells of a machine that was deleted or whose cloud reports
+// it gone: it stops mattering at once (P4, fault 34).
+func (t *turn) gone(machine, why string) {
+	m := t.w.member(machine)
+	if m == nil || m.State != MemberLive || t.w.Row.State.Terminal() {
+		return
+	}
+	t.leave(m, MemberSuperseded, why)
+	t.w.Row.Gone++
+	t.w.Row.Warnings++
+	t.say("Warning", CellKey{Step: -1, Action: -1, Member: m.ID}, "%s left the rollout: %s. It is not deployed.", m.Name, why)
+	t.eachOpen(Filter{Member: machine}, func(c *Cell) {
+		t.abandon(c, "the machine is gone: "+why)
+		t.closeCell(c, CellSuperseded, why)
+	})
+}
+
+func (t *turn) leave(m *Member, state MemberState, why string) {
+	m.State, m.Reason = state, why
+	t.w.saveMember(m)
+	t.inScope(m, -1)
+	if step := t.w.Row.Step; step >= 0 && step < len(t.p.Steps) && t.p.Steps[step].Covers(m) && m.Ord <= t.w.step(step).Cursor {
+		// it was admitted, so it is counted as done when its cell closes
+		row := t.w.step(step)
+		row.Scope++
+		t.w.saveStep(row)
+	}
+}
+
+// abandon ends the cell's attempt, if one is open: NotStarted where that is
+// proved, Unknown otherwise.
+func (t *turn) abandon(c *Cell, why string) Outcome {
+	a := t.w.attempt(c.Attempt)
+	if c.State != CellRunning || a == nil || a.Outcome != OutcomeNone {
+		return OutcomeNotStarted
+	}
+	end := &End{Outcome: OutcomeUnknown, Reason: why}
+	if a.SentAt == 0 {
+		end.Outcome = OutcomeNotStarted
+		t.do(Effect{Kind: Withdraw, Attempt: a.ID, Machine: a.Executor})
+	}
+	t.closeAttempt(a, end)
+	return end.Outcome
+}
+
+// timer looks at the cells that are due: pauses that are over, and machines
+// whose patience has run out.
+func (t *turn) timer() {
+	if t.w.Row.State.Terminal() {
+		return
+	}
+	for _, c := range t.w.dueCells(t.at, piece) {
+		switch {
+		case c.State == CellWaiting && t.w.Row.State == Running:
+			t.retry(c)
+		case c.State == CellRunning:
+			t.silent(c)
+		default:
+			c.DueAt = 0
+			t.w.saveCell(c)
+		}
+	}
+}
+
+func (t *turn) retry(c *Cell) {
+	c.DueAt = 0
+	t.w.saveCell(c)
+	if c.Executor == t.p.Worker.ID {
+		t.tryCell(c)
+		return
+	}
+	key := c.CellKey
+	t.do(Effect{Kind: WantSlot, Machine: c.Executor, Cell: &key})
+}
+
+// silent gives up on an attempt whose machine did not answer in time. The
+// other machines go on; this one is listed as not deployed.
+func (t *turn) silent(c *Cell) {
+	why := fmt.Sprintf("%s did not answer for %d s", t.nameOf(c.Executor), c.Patience/1000)
+	outcome := t.abandon(c, why)
+	state := CellUnknown
+	if outcome == OutcomeNotStarted {
+		state = CellNotDeployed
+	}
+	if t.w.Row.State == Canceling {
+		if outcome == OutcomeNotStarted {
+			state = CellCanceled
+		}
+		t.closeCell(c, state, why)
+		return
+	}
+	m := t.w.member(c.Member)
+	if c.Executor == c.Member && !m.Worker && m.State == MemberLive {
+		t.leave(m, MemberNotDeployed, why)
+		t.w.Row.Unavailable++
+		t.w.Row.Warnings++
+		t.say("Warning", c.CellKey, "%s; its attempt is %s. It is not deployed; the other machines go on.", why, state)
+	}
+	t.closeCell(c, state, why)
+}
+
+// cancel ends the rollout from any state.
+func (t *turn) cancel(by string) {
+	w := t.w
+	switch w.Row.State {
+	case Queued:
+		w.Row.CanceledBy = by
+		w.Row.Error = "Canceled by " + by + " before it started."
+		t.finish(Canceled)
+	case Running:
+		w.Row.State = Canceling
+		w.Row.CanceledBy = by
+		t.say("Warning", whole, "Canceled by %s: running scripts are ended.", by)
+		step := w.step(w.Row.Step)
+		step.State, step.Reason = StepCanceled, "canceled by "+by
+		w.saveStep(step)
+	case Canceling, Succeeded, Failed, Canceled:
+	}
+}
+
+// cancelCells goes through the open cells once, a piece at a time: those that
+// wait are closed, those that run are asked to end.
+func (t *turn) cancelCells() {
+	w := t.w
+	if !w.Row.CancelDone && t.looked < piece {
+		page, next := w.openCells(Filter{}, w.Row.CancelAfter, piece)
+		t.looked += piece
+		w.Row.CancelAfter, w.Row.CancelDone = next, next == nil
+		for _, c := range page {
+			t.cancelCell(c)
+		}
+		t.again = next != nil
+	}
+	if w.Row.CancelDone && w.Row.OpenCells == 0 {
+		if step := w.step(w.Row.Step); step.EndedAt == 0 {
+			step.EndedAt = t.at
+			w.saveStep(step)
+		}
+		w.Row.Error = "Canceled by " + w.Row.CanceledBy + "."
+		t.finish(Canceled)
+	}
+}
+
+func (t *turn) cancelCell(c *Cell) {
+	a := t.w.attempt(c.Attempt)
+	if c.State == CellWaiting || a == nil || a.SentAt == 0 {
+		t.abandon(c, "canceled before it started")
+		t.closeCell(c, CellCanceled, "canceled before it started")
+		return
+	}
+	c.DueAt = t.at + cancelPatience
+	t.w.saveCell(c)
+	t.do(Effect{Kind: CancelAttempt, Attempt: a.ID, Machine: a.Executor, GraceMS: cancelGrace})
+}

@@ -1,0 +1,270 @@
+package rollout
+
+import "fmt"
+
+const (
+	// piece bounds the members or cells that one event looks at; what is left
+	// goes on with a Continue event, so that the cost of an event is constant.
+	piece = 64
+	// maxTries bounds the attempts at a cell that provably never started.
+	maxTries = 8
+	// cancelGrace is how long a script has between the polite request to end
+	// and the kill of its tree; cancelPatience is how long an agent may take to
+	// report it.
+	cancelGrace    = 30_000
+	cancelPatience = 90_000
+)
+
+// Next folds one event into the rollout: it changes w and returns the effects,
+// in order. An event that no longer applies changes nothing.
+func Next(p *Plan, w *Working, e Event) []Effect {
+	t := &turn{p: p, w: w, at: e.At}
+	switch e.Kind {
+	case Joined:
+		t.join(e.Join)
+	case Begin:
+		t.begin()
+	case SlotGranted:
+		t.slotGranted(*e.Cell)
+	case Started:
+		t.started(e.Attempt)
+	case Ended:
+		t.ended(e.Attempt, e.End)
+	case Lost:
+		t.lost(e.Member)
+	case Back:
+		t.back(e.Member)
+	case Gone:
+		t.gone(e.Member, e.By)
+	case Timer:
+		t.timer()
+	case Cancel:
+		t.cancel(e.By)
+	case Continue:
+	}
+	t.settle()
+	return t.effects
+}
+
+// turn is one call of Next.
+type turn struct {
+	p       *Plan
+	w       *Working
+	at      int64
+	effects []Effect
+	looked  int // members or cells looked at, against piece
+	again   bool
+}
+
+func (t *turn) do(e Effect) { t.effects = append(t.effects, e) }
+
+func (t *turn) say(category string, key CellKey, format string, args ...any) {
+	t.do(Effect{Kind: Say, Note: &Note{
+		Category: category, Step: key.Step, Action: key.Action, Member: key.Member,
+		Text: fmt.Sprintf(format, args...),
+	}})
+}
+
+// whole is the key under which notes about the rollout as a whole are said;
+// ofStep those about a step.
+var whole = CellKey{Step: -1, Action: -1}
+
+func ofStep(index int) CellKey { return CellKey{Step: index, Action: -1} }
+
+func (t *turn) join(m *Member) {
+	w := t.w
+	if w.Row.State != Queued || w.member(m.ID) != nil {
+		return // joining is open until Begin; later machines catch up afterwards
+	}
+	member := *m
+	w.Row.NextOrd++
+	w.Row.Members++
+	member.Ord, member.State = w.Row.NextOrd, MemberLive
+	w.members[member.ID] = &member
+	w.joined = append(w.joined, &member)
+	w.saveMember(&member)
+	t.inScope(&member, +1)
+}
+
+// inScope adds the member to, or takes it from, the scope of the steps that
+// have not opened yet and of the open one.
+func (t *turn) inScope(m *Member, by int) {
+	for i := t.w.Row.Step; i < len(t.p.Steps); i++ {
+		if t.p.Steps[i].Covers(m) {
+			step := t.w.step(i)
+			step.Scope += by
+			t.w.saveStep(step)
+		}
+	}
+}
+
+func (t *turn) begin() {
+	if t.w.Row.State != Queued {
+		return
+	}
+	t.w.Row.State = Running
+	t.w.Row.Step = -1
+	t.openNext()
+}
+
+// settle carries the rollout on as far as one event may: it admits members to
+// the open step, closes it when nothing is left, and opens the next.
+func (t *turn) settle() {
+	w := t.w
+	for w.Row.State == Running {
+		step := w.step(w.Row.Step)
+		t.admit(step)
+		if t.again || step.Active > 0 || !t.drained(step) {
+			break
+		}
+		t.closeStep(step)
+	}
+	if w.Row.State == Canceling {
+		t.cancelCells()
+	}
+	if t.again {
+		t.do(Effect{Kind: Again})
+	}
+}
+
+// drained says that the step admits no further member.
+func (t *turn) drained(step *StepRow) bool { return step.Exhausted || step.Failed > 0 }
+
+// admit lets members into the open step while its window has room. A failed
+// machine stops the step's remaining windows.
+func (t *turn) admit(step *StepRow) {
+	spec := &t.p.Steps[step.Index]
+	room := spec.Window.Size(step.Scope)
+	for !t.drained(step) && step.Active < room {
+		if t.looked >= piece {
+			t.again = true
+			return
+		}
+		batch := t.w.membersAfter(step.Cursor, min(piece-t.looked, room-step.Active))
+		if len(batch) == 0 {
+			step.Exhausted = true
+			t.w.saveStep(step)
+			return
+		}
+		for _, m := range batch {
+			if t.drained(step) {
+				return
+			}
+			t.looked++
+			step.Cursor = m.Ord
+			t.w.saveStep(step)
+			if m.State == MemberLive && spec.Covers(m) {
+				step.Active++
+				t.nextAction(step, m, 0)
+			}
+		}
+	}
+}
+
+// openNext opens the first step after the current one that has something to
+// do, or ends the rollout.
+func (t *turn) openNext() {
+	for {
+		t.w.Row.Step++
+		if t.w.Row.Step >= len(t.p.Steps) {
+			t.finish(t.verdict())
+			return
+		}
+		step := t.w.step(t.w.Row.Step)
+		step.StartedAt = t.at
+		t.w.saveStep(step)
+		state, reason := t.stepOpens(step)
+		step.State, step.Reason = state, reason
+		if state == StepOpen {
+			return
+		}
+		step.EndedAt = t.at
+		if state == StepFailed {
+			t.w.Row.Failures++
+		}
+	}
+}
+
+// stepOpens decides whether a step runs, and says why it does not.
+func (t *turn) stepOpens(step *StepRow) (StepState, string) {
+	spec := &t.p.Steps[step.Index]
+	if reason := allSkipped(spec.Actions); reason != "" {
+		return StepSkipped, reason
+	}
+	run, reason, err := t.holds(spec.Condition, spec.Expression, t.w.Row.Failures > 0, "the rollout", nil, nil)
+	if err != nil {
+		t.say("Error", ofStep(step.Index), "The condition of this step cannot be evaluated: %v", err)
+		return StepFailed, "condition cannot be evaluated"
+	}
+	if !run {
+		return StepSkipped, reason
+	}
+	if step.Scope == 0 {
+		return t.noTargets(step)
+	}
+	return StepOpen, ""
+}
+
+func (t *turn) noTargets(step *StepRow) (StepState, string) {
+	spec := &t.p.Steps[step.Index]
+	if t.p.FailWithoutTargets {
+		t.say("Error", ofStep(step.Index), "No machine has the roles %v of this step.", spec.Roles)
+		return StepFailed, "no machine in its roles"
+	}
+	if t.p.Kind != CatchUp {
+		t.w.Row.Warnings++
+		t.say("Warning", ofStep(step.Index), "No machine has the roles %v of this step; it is skipped.", spec.Roles)
+	}
+	return StepSkipped, "no machine in its roles"
+}
+
+func allSkipped(actions []Action) string {
+	reason := "it has no actions"
+	for i := range actions {
+		if actions[i].Skip == "" {
+			return ""
+		}
+		reason = actions[i].Skip
+	}
+	return reason
+}
+
+func (t *turn) closeStep(step *StepRow) {
+	step.State, step.EndedAt = StepSucceeded, t.at
+	if step.Failed > 0 {
+		step.State = StepFailed
+		if left := step.Scope - step.Done; left > 0 {
+			step.Reason = fmt.Sprintf("stopped after a failure; %d machines were not worked on", left)
+			t.say("Error", ofStep(step.Index), "A machine failed: the remaining %d machines of this step are not worked on.", left)
+		}
+	}
+	t.w.saveStep(step)
+	t.openNext()
+}
+
+// verdict is the end of a rollout that ran through: green only when every live
+// member went through every step that applied to it (P1, invariant I3).
+func (t *turn) verdict() State {
+	row := &t.w.Row
+	silent := row.Unavailable > 0 && !t.p.SkipUnavailable
+	nobody := row.Members > 0 && row.Unavailable+row.Gone >= row.Members
+	switch {
+	case row.Failures > 0:
+		row.Error = "The rollout failed: see the failed steps."
+	case silent:
+		row.Error = fmt.Sprintf("%d machines did not answer and do not have the release.", row.Unavailable)
+	case nobody:
+		row.Error = "No machine that took part is left: nothing was deployed."
+	default:
+		return Succeeded
+	}
+	return Failed
+}
+
+func (t *turn) finish(state State) {
+	t.w.Row.State = state
+	if t.w.Row.Error != "" {
+		t.say("Error", whole, "%s", t.w.Row.Error)
+	}
+	t.do(Effect{Kind: Finish, State: state})
+}

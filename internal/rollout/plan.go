@@ -1,0 +1,222 @@
+package rollout
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/slipwayhq/slipway/internal/variables"
+)
+
+// Rules is the version of Next that this build runs. A node takes only
+// rollouts whose plan names rules it has (design 5.1).
+const Rules = 1
+
+// Kind says what a rollout is for.
+type Kind string
+
+// The kinds of rollout.
+const (
+	Deploy  Kind = "Deploy"      // a release to an environment
+	CatchUp Kind = "AutoDeploy"  // the current release to machines that came later
+	Script  Kind = "AdHocScript" // one script on chosen machines
+)
+
+// Ref names a document as it was when the plan was frozen.
+type Ref struct{ ID, Name string }
+
+// Plan is the frozen part of a rollout: nothing in it changes once it is
+// stored, and Hash covers all of it. It holds references to secrets, never
+// values (design 5.7).
+type Plan struct {
+	Rules       int
+	Kind        Kind
+	Task        string // ServerTasks-1: also the rollout's id
+	Space       Ref
+	Project     Ref
+	Environment Ref
+	Tenant      Ref
+	Release     Ref // Name is the version
+	Deployment  Ref
+	Channel     Ref
+	Worker      Ref // runs what "run on server" asks for
+
+	Steps     []Step
+	Variables []variables.Candidate // as the release froze them
+	BuiltIns  map[string]string     // Octopus.… variables that do not depend on machine or action
+
+	// Specific, when not empty, and Excluded are machine ids and narrow the
+	// scope that roles and environment give.
+	Specific []string `json:",omitempty"`
+	Excluded []string `json:",omitempty"`
+	// SkipUnavailable ends the rollout in success with a warning when machines
+	// did not answer; they are listed as not deployed all the same.
+	SkipUnavailable bool `json:",omitempty"`
+	// FailWithoutTargets fails the rollout when a step finds no machine in its
+	// roles; otherwise that is a warning.
+	FailWithoutTargets bool `json:",omitempty"`
+
+	resolve sync.Once // derived from Variables when first needed
+	values  *variables.Resolver
+}
+
+func (p *Plan) resolver() *variables.Resolver {
+	p.resolve.Do(func() { p.values = variables.NewResolver(p.Variables) })
+	return p.values
+}
+
+// Step is one step of the process: its actions run one after the other on
+// each machine of its roles, on as many machines at once as Window lets.
+type Step struct {
+	ID        string
+	Name      string
+	Number    int // from 1, as people count
+	Condition Condition
+	// Expression is evaluated for ConditionVariable, over the plan's variables
+	// and the output variables so far.
+	Expression string   `json:",omitempty"`
+	Roles      []string `json:",omitempty"` // none: runs once, on the server's worker
+	Window     Window
+	Actions    []Action
+}
+
+// Condition says when a step or an action runs.
+type Condition string
+
+// The conditions of octopus-api.md 2.6. For a step they look at the rollout so
+// far, for an action at the step's earlier actions on the same machine.
+const (
+	ConditionSuccess  Condition = "Success"
+	ConditionFailure  Condition = "Failure"
+	ConditionAlways   Condition = "Always"
+	ConditionVariable Condition = "Variable"
+)
+
+// Action is one action of a step.
+type Action struct {
+	ID         string
+	Name       string
+	Number     string // "2" or "2.1"
+	Type       string
+	Condition  Condition
+	Expression string            `json:",omitempty"`
+	Properties map[string]string `json:",omitempty"`
+	// Secrets are properties whose value is sensitive: name to reference.
+	Secrets  map[string]SecretRef `json:",omitempty"`
+	Packages []Package            `json:",omitempty"`
+	// OnServer runs the action on the worker, on behalf of the machine.
+	OnServer bool `json:",omitempty"`
+	// RunOnce lets it succeed once per rollout, on one member (design 5.2).
+	RunOnce bool `json:",omitempty"`
+	// Skip is why the action does not run in this rollout; empty when it does.
+	Skip string `json:",omitempty"`
+	// Receipt says that success needs a receipt for Packages[0] (design P1).
+	Receipt bool `json:",omitempty"`
+}
+
+// Package is a package the action needs, pinned by digest at the release.
+type Package struct {
+	Name      string // "" is the primary one
+	PackageID string
+	Version   string
+	SHA256    string
+	Size      int64
+	Extension string
+	Extract   bool
+}
+
+// Window limits how many machines a step works on at once. The zero Window
+// does not.
+type Window struct {
+	Number  int `json:",omitempty"`
+	Percent int `json:",omitempty"`
+}
+
+// ParseWindow reads Octopus.Action.MaxParallelism: "", "3" or "25%".
+func ParseWindow(text string) (Window, error) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return Window{}, nil
+	}
+	digits, percent := strings.CutSuffix(text, "%")
+	n, err := strconv.Atoi(strings.TrimSpace(digits))
+	if err != nil || n < 1 || (percent && n > 100) {
+		return Window{}, fmt.Errorf("window %q: want a number of machines from 1, or 1%% to 100%%", text)
+	}
+	if percent {
+		return Window{Percent: n}, nil
+	}
+	return Window{Number: n}, nil
+}
+
+// Size is how many of n machines may be worked on at once. A percentage is
+// rounded down, so that the share is never exceeded, but is at least one.
+func (w Window) Size(n int) int {
+	switch {
+	case w.Number > 0:
+		return w.Number
+	case w.Percent > 0:
+		return max(1, n*w.Percent/100)
+	default:
+		return max(1, n)
+	}
+}
+
+// Hash is the SHA-256 of the plan, lower-case hex: what was approved is what
+// runs (P6, invariant I9).
+func (p *Plan) Hash() string {
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic("rollout: a plan always marshals: " + err.Error())
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// Covers says whether the step works on a member with these roles.
+func (s *Step) Covers(m *Member) bool {
+	if len(s.Roles) == 0 {
+		return m.Worker
+	}
+	if m.Worker {
+		return false
+	}
+	for _, role := range s.Roles {
+		for _, has := range m.Roles {
+			if strings.EqualFold(role, has) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// NeedsWorker says whether a step runs on the worker itself rather than on or
+// on behalf of machines.
+func (p *Plan) NeedsWorker() bool {
+	for i := range p.Steps {
+		if len(p.Steps[i].Roles) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Roles are the roles that any step works on, in order of first mention.
+func (p *Plan) Roles() []string {
+	var roles []string
+	seen := map[string]bool{}
+	for i := range p.Steps {
+		for _, role := range p.Steps[i].Roles {
+			if key := strings.ToLower(role); !seen[key] {
+				seen[key] = true
+				roles = append(roles, role)
+			}
+		}
+	}
+	return roles
+}
