@@ -1,0 +1,123 @@
+package proc
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// cgroup is a control group made for one tree below the one that this process
+// is in. All methods work on nil, which catches nothing: in most containers no
+// group can be made.
+type cgroup struct {
+	dir string
+	// v2 is the unified hierarchy; else it is the v1 freezer or pids one.
+	v2 bool
+}
+
+const cgroupMount = "/sys/fs/cgroup"
+
+// newCgroup makes a group in the first hierarchy that lets it, nil if none does.
+func newCgroup(name string) *cgroup {
+	if name == "" || strings.ContainsAny(name, "/\x00\n") || strings.HasPrefix(name, ".") {
+		return nil
+	}
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return nil
+	}
+	paths := map[string]string{} // controller, "" for v2, to this process's group
+	for line := range strings.Lines(string(text)) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		for controller := range strings.SplitSeq(parts[1], ",") {
+			paths[controller] = parts[2]
+		}
+	}
+	for _, h := range []struct{ mount, controller string }{
+		{cgroupMount, ""},
+		{cgroupMount + "/unified", ""},
+		{cgroupMount + "/freezer", "freezer"},
+		{cgroupMount + "/pids", "pids"},
+	} {
+		path, ok := paths[h.controller]
+		if !ok {
+			continue
+		}
+		parent := filepath.Join(h.mount, path)
+		if _, err := os.Stat(filepath.Join(parent, "cgroup.procs")); err != nil {
+			continue
+		}
+		dir := filepath.Join(parent, "slipway-"+name)
+		if err := os.Mkdir(dir, 0o755); err == nil || os.IsExist(err) {
+			return &cgroup{dir: dir, v2: h.controller == ""}
+		}
+	}
+	return nil
+}
+
+// add moves a process in. What it started before is found by descent.
+func (c *cgroup) add(pid int) bool {
+	return c != nil && c.write("cgroup.procs", strconv.Itoa(pid))
+}
+
+// pids lists who is in; never nil.
+func (c *cgroup) pids() map[int]bool {
+	pids := map[int]bool{}
+	if c == nil {
+		return pids
+	}
+	text, err := os.ReadFile(filepath.Join(c.dir, "cgroup.procs"))
+	if err != nil {
+		return pids
+	}
+	for field := range strings.FieldsSeq(string(text)) {
+		if pid, err := strconv.Atoi(field); err == nil && pid > 0 {
+			pids[pid] = true
+		}
+	}
+	return pids
+}
+
+// kill ends all at one stroke on v2. On v1 it only keeps a fork bomb from
+// growing; the signals follow, and reach frozen processes once thawed.
+func (c *cgroup) kill() {
+	switch {
+	case c == nil:
+	case c.v2:
+		_ = c.write("cgroup.kill", "1")
+	case c.write("freezer.state", "FROZEN"):
+		for pid := range c.pids() {
+			if ref, err := Find(pid); err == nil && c.pids()[pid] {
+				signal(ref, 9)
+			}
+		}
+		_ = c.write("freezer.state", "THAWED")
+	default:
+		_ = c.write("pids.max", "0")
+	}
+}
+
+// close removes the group if it is empty. What still runs in it stays there;
+// the next tree of that name takes the group over.
+func (c *cgroup) close() {
+	if c != nil {
+		_ = os.Remove(c.dir)
+	}
+}
+
+// ReleaseGroup removes what trees of that name left of their cgroup once all
+// that ran in it has ended.
+func ReleaseGroup(name string) { newCgroup(name).close() }
+
+func (c *cgroup) write(file, text string) bool {
+	f, err := os.OpenFile(filepath.Join(c.dir, file), os.O_WRONLY, 0)
+	if err != nil {
+		return false
+	}
+	_, err = f.WriteString(text)
+	return f.Close() == nil && err == nil
+}
