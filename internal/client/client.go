@@ -105,7 +105,7 @@ func (c *Client) Text(ctx context.Context, path string, to io.Writer) error {
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(to, resp.Body); err != nil {
-		return c.unreachable(fmt.Errorf("read %s: %w", path, err))
+		return c.unreachable(resp.Request.Method, fmt.Errorf("read %s: %w", path, err))
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 func (c *Client) decode(resp *http.Response, path string, out any) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return c.unreachable(fmt.Errorf("read %s: %w", path, err))
+		return c.unreachable(resp.Request.Method, fmt.Errorf("read %s: %w", path, err))
 	}
 	if len(data) > maxAnswer {
 		return resource.Errorf(resource.TooLarge, "The answer to %s is larger than %d MiB.", path, maxAnswer>>20)
@@ -189,7 +189,7 @@ func (c *Client) once(ctx context.Context, method string, u *url.URL, body io.Re
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, c.unreachable(err)
+		return nil, c.unreachable(method, err)
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices {
 		defer resp.Body.Close()

@@ -100,12 +100,26 @@ func TestOnlyReadsAreRetried(t *testing.T) {
 			err := callWith(t.Context(), c, method)
 			var lost *client.UnreachableError
 			if !errors.As(err, &lost) || resource.CodeOf(err) != resource.Unavailable {
-				t.Errorf("got %v, want an UnreachableError", err)
+				t.Fatalf("got %v, want an UnreachableError", err)
+			}
+			if lost.MayHaveActed != (method != http.MethodGet) {
+				t.Errorf("MayHaveActed = %v after a broken %s", lost.MayHaveActed, method)
 			}
 			if requests.Load() != want {
 				t.Errorf("%d requests, want %d", requests.Load(), want)
 			}
 		})
+	}
+}
+
+func TestARefusedConnectionDidNothing(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	err := open(t, client.Config{URL: server.URL}).Post(t.Context(), "/api/x", struct{}{}, nil)
+	var lost *client.UnreachableError
+	if !errors.As(err, &lost) || lost.MayHaveActed || !strings.HasSuffix(err.Error(), ": connection refused") {
+		t.Fatalf("got %v", err)
 	}
 }
 

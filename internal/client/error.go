@@ -19,7 +19,10 @@ import (
 // request is not known. Its code is resource.Unavailable.
 type UnreachableError struct {
 	URL string
-	Err error
+	// MayHaveActed is true for a write that was on its way when the connection
+	// broke: the server may have done what was asked.
+	MayHaveActed bool
+	Err          error
 }
 
 func (e *UnreachableError) Error() string {
@@ -31,8 +34,10 @@ func (e *UnreachableError) Unwrap() []error {
 	return []error{e.Err, resource.Errorf(resource.Unavailable, "Cannot reach %s", e.URL)}
 }
 
-func (c *Client) unreachable(err error) error {
-	return &UnreachableError{URL: c.URL(), Err: err}
+func (c *Client) unreachable(method string, err error) error {
+	var op *net.OpError
+	dialed := !errors.As(err, &op) || op.Op != "dial"
+	return &UnreachableError{URL: c.URL(), MayHaveActed: method != http.MethodGet && dialed, Err: err}
 }
 
 // reason is the innermost plain sentence of a network error.

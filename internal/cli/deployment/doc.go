@@ -1,0 +1,2 @@
+// Package deployment is `slipway deployment`: what was sent where.
+package deployment

@@ -1,0 +1,2 @@
+// Package machine is `slipway machine`: the fleet as the server sees it.
+package machine

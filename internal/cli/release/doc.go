@@ -1,0 +1,3 @@
+// Package release is `slipway release`: making releases and sending them to
+// environments.
+package release

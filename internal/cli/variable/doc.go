@@ -1,0 +1,3 @@
+// Package variable is `slipway variable`: the variables of a project or of a
+// library set.
+package variable
