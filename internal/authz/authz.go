@@ -115,3 +115,14 @@ func (g Grant) has(p Permission, space string) bool {
 	about, known := Describe(p)
 	return known && (space == "" && about.System || space != "" && about.Space)
 }
+
+// CanAnywhere says whether any grant gives the permission at its own level:
+// the gate of a route that is asked without a space.
+func CanAnywhere(s Subject, p Permission) bool {
+	if p == Public || p == SignedIn {
+		return Can(s, p, Scope{})
+	}
+	return s.UserID != "" && slices.ContainsFunc(s.Grants, func(g Grant) bool {
+		return g.isAdministrator() || g.has(p, g.Space)
+	})
+}

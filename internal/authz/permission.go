@@ -37,6 +37,7 @@ const (
 	ProjectView       Permission = "ProjectView"
 	ProjectCreate     Permission = "ProjectCreate"
 	ProjectEdit       Permission = "ProjectEdit"
+	ProjectDelete     Permission = "ProjectDelete"
 	ProcessView       Permission = "ProcessView"
 	ProcessEdit       Permission = "ProcessEdit"
 	VariableView      Permission = "VariableView"

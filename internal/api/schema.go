@@ -1,0 +1,191 @@
+package api
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/slipwayhq/slipway/internal/resource"
+)
+
+// schemas makes JSON Schemas of the Go types. Requests have their own set:
+// there nothing is required, and what is hidden may not be sent either.
+type schemas struct {
+	out, in huma.Registry
+	kinds   map[string]bool // components of documents that have their links
+}
+
+const components = "#/components/schemas/"
+
+func newSchemas() *schemas {
+	s := &schemas{
+		out:   huma.NewMapRegistry(components, schemaName("")),
+		in:    huma.NewMapRegistry(components, schemaName("Input")),
+		kinds: map[string]bool{},
+	}
+	for _, r := range []huma.Registry{s.out, s.in} {
+		r.RegisterTypeAlias(reflect.TypeFor[resource.Time](), reflect.TypeFor[timeSchema]())
+		r.RegisterTypeAlias(reflect.TypeFor[resource.TimeSpan](), reflect.TypeFor[timeSpanSchema]())
+		r.RegisterTypeAlias(reflect.TypeFor[resource.Sensitive](), reflect.TypeFor[SensitiveValue]())
+		r.RegisterTypeAlias(reflect.TypeFor[resource.PropertyValue](), reflect.TypeFor[propertyValueSchema]())
+		r.RegisterTypeAlias(reflect.TypeFor[resource.Properties](), reflect.TypeFor[map[string]resource.PropertyValue]())
+		r.RegisterTypeAlias(reflect.TypeFor[json.RawMessage](), reflect.TypeFor[anySchema]())
+		r.RegisterTypeAlias(reflect.TypeFor[Item](), reflect.TypeFor[anySchema]())
+	}
+	return s
+}
+
+func schemaName(suffix string) func(reflect.Type, string) string {
+	return func(t reflect.Type, hint string) string { return huma.DefaultSchemaNamer(t, hint) + suffix }
+}
+
+// SensitiveValue is how a secret looks on the wire (octopus-api.md 1.8).
+type SensitiveValue struct {
+	HasValue bool
+	NewValue *string `json:",omitempty"`
+	Hint     *string `json:",omitempty"`
+}
+
+type (
+	timeSchema          struct{}
+	timeSpanSchema      struct{}
+	propertyValueSchema struct{}
+	anySchema           struct{}
+)
+
+// Schema implements huma.SchemaProvider.
+func (timeSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Nullable: true}
+}
+
+// Schema implements huma.SchemaProvider.
+func (timeSpanSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Description: "[d.]hh:mm:ss[.fffffff]", Nullable: true}
+}
+
+// Schema implements huma.SchemaProvider.
+func (propertyValueSchema) Schema(r huma.Registry) *huma.Schema {
+	return &huma.Schema{OneOf: []*huma.Schema{{Type: huma.TypeString}, r.Schema(reflect.TypeFor[SensitiveValue](), true, "")}}
+}
+
+// Schema implements huma.SchemaProvider.
+func (anySchema) Schema(huma.Registry) *huma.Schema { return &huma.Schema{} }
+
+func (s *schemas) errorBody() *huma.Schema {
+	return s.out.Schema(reflect.TypeFor[ErrorBody](), true, "")
+}
+
+// request is the schema of a route's body; nil for none.
+func (s *schemas) request(r Route) *huma.Schema {
+	switch {
+	case r.Takes != nil:
+		return s.kind(s.in, r.Takes, "Input")
+	case r.In == nil || r.In == reflect.TypeFor[None]():
+		return nil
+	}
+	return s.in.Schema(r.In, true, operationID(r.Method, r.Pattern)+"Request")
+}
+
+// answer is the content of a route's success.
+func (s *schemas) answer(r Route) map[string]*huma.MediaType {
+	if r.Binary != "" {
+		return map[string]*huma.MediaType{r.Binary: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}
+	}
+	if r.Gives == nil {
+		return jsonContent(s.out.Schema(r.Out, true, operationID(r.Method, r.Pattern)+"Answer"))
+	}
+	one := s.kind(s.out, r.Gives, "")
+	switch r.Many {
+	case Bare:
+		return jsonContent(&huma.Schema{Type: huma.TypeArray, Items: one})
+	case Some:
+		return jsonContent(s.collection(r.Gives, one))
+	case One:
+	}
+	return jsonContent(one)
+}
+
+// kind is the schema of a document: its type without the hidden members, with
+// those that only the wire has.
+func (s *schemas) kind(registry huma.Registry, k *resource.Kind, suffix string) *huma.Schema {
+	ref := registry.Schema(reflect.TypeOf(k.New()), true, k.Name)
+	name := strings.TrimPrefix(ref.Ref, components)
+	if s.kinds[name] {
+		return ref
+	}
+	s.kinds[name] = true
+	schema := registry.Map()[name]
+	for _, hidden := range k.Hidden {
+		delete(schema.Properties, hidden)
+		schema.Required = slices.DeleteFunc(schema.Required, func(r string) bool { return r == hidden })
+	}
+	if extra := wireMembers(k); extra != nil {
+		more := registry.Schema(extra, false, k.Name+"Wire")
+		for property, of := range more.Properties {
+			schema.Properties[property] = of
+		}
+		schema.Required = append(schema.Required, more.Required...)
+		delete(registry.Map(), huma.DefaultSchemaNamer(extra, "")+suffix)
+	}
+	schema.Properties["Links"] = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: &huma.Schema{Type: huma.TypeString}}
+	schema.Required = append(schema.Required, "Links")
+	return ref
+}
+
+func (s *schemas) collection(k *resource.Kind, one *huma.Schema) *huma.Schema {
+	name := k.Name + "Collection"
+	if !s.kinds[name] {
+		s.kinds[name] = true
+		page := s.out.Schema(reflect.TypeFor[Collection[struct{}]](), false, name)
+		copied := *page
+		copied.Properties = map[string]*huma.Schema{}
+		for property, of := range page.Properties {
+			copied.Properties[property] = of
+		}
+		copied.Properties["Items"] = &huma.Schema{Type: huma.TypeArray, Items: one}
+		s.out.Map()[name] = &copied
+	}
+	return &huma.Schema{Ref: components + name}
+}
+
+// finish is the set of all components.
+func (s *schemas) finish() huma.Registry {
+	all := s.out.Map()
+	delete(all, huma.DefaultSchemaNamer(reflect.TypeFor[Collection[struct{}]](), ""))
+	for name, schema := range s.in.Map() {
+		schema.Required = nil
+		all[name] = schema
+	}
+	for _, schema := range all {
+		loosen(schema)
+	}
+	return s.out
+}
+
+// loosen takes off what Huma says and the wire does not: unknown members are
+// welcome, and lists are never null.
+func loosen(s *huma.Schema) {
+	if s == nil {
+		return
+	}
+	if closed, ok := s.AdditionalProperties.(bool); ok && !closed {
+		s.AdditionalProperties = nil
+	}
+	if open, ok := s.AdditionalProperties.(*huma.Schema); ok {
+		loosen(open)
+	}
+	if s.Type == huma.TypeArray {
+		s.Nullable = false
+	}
+	slices.Sort(s.Required)
+	loosen(s.Items)
+	for _, property := range s.Properties {
+		loosen(property)
+	}
+	for _, part := range s.OneOf {
+		loosen(part)
+	}
+}
