@@ -53,6 +53,36 @@ func TestDepguardRulesMatchTable(t *testing.T) {
 	}
 }
 
+// The page says the same as the table, row by row.
+func TestArchitecturePageMatchesTable(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "docs", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := map[string]string{} // package: its last cell
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 5 || !strings.HasPrefix(cells[1], " `") {
+			continue
+		}
+		name, _, _ := strings.Cut(strings.Trim(cells[1], " `"), "/")
+		page[strings.Trim(name, "`")] = strings.TrimSpace(cells[3])
+	}
+	for _, row := range archtest.Table() {
+		want := strings.Join(row.MayImport, ", ")
+		switch {
+		case strings.HasPrefix(row.Name, "/"):
+			continue // programs, not parts
+		case row.Name == "server":
+			want = "everything server-side"
+		}
+		if got, ok := page[row.Name]; !ok || got != want {
+			t.Errorf("docs/architecture.md says %q may import %q, the table says %q", row.Name, got, want)
+		}
+	}
+}
+
 func TestViolations(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

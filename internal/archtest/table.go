@@ -36,7 +36,7 @@ func Table() []Row {
 		{Name: "template"},
 		{Name: "variables", MayImport: []string{"template"}},
 		{Name: "steps", MayImport: []string{"variables", "template"}},
-		{Name: "rollout", MayImport: []string{"variables", "steps"}},
+		{Name: "rollout", MayImport: []string{"template", "variables", "steps"}},
 		{Name: "authz"},
 		{Name: "store", MayImport: []string{"secret", "rollout"}},
 		{Name: "blob"},
