@@ -12,9 +12,14 @@ import (
 	"github.com/slipwayhq/slipway/internal/cli/console"
 )
 
-// Main runs the program with the process's own streams, environment, clock and
-// terminal, and returns its exit code.
+// Main runs the program as this process and returns its exit code.
 func Main(ctx context.Context, version string, args []string) int {
+	return Run(ctx, Process(version), args)
+}
+
+// Process is the console of this process: its streams, environment, clock and
+// terminal.
+func Process(version string) *console.Console {
 	c := &console.Console{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Terminal: terminal{}, Env: os.Getenv, Now: time.Now, Pause: pause, Version: version,
@@ -22,7 +27,7 @@ func Main(ctx context.Context, version string, args []string) int {
 	if dir, err := os.UserConfigDir(); err == nil {
 		c.ConfigDir = filepath.Join(dir, "slipway")
 	}
-	return Run(ctx, c, args)
+	return c
 }
 
 type terminal struct{}

@@ -15,7 +15,7 @@ func addScript(c *console.Console, project *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "script NAME", Short: "Run a script on machines, or on the server's worker",
 		Example: "  slipway process step add script \"Migrate the database\" --project Shop --role db --run-once --file migrate.sh\n" +
-			"  slipway process step add script Warm-up --project Shop --into \"Roll out\" --script \"./warm-up --fast\"",
+			"  slipway process step add script Warm-up --project Shop --into \"Roll out\" --script \"./warm-up\"",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p.name = args[0]
