@@ -1,0 +1,281 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/slipwayhq/slipway/internal/resource"
+)
+
+// LogChunk is a piece of an attempt's output; Offset counts bytes from its
+// start.
+type LogChunk struct {
+	Attempt string
+	Offset  int64
+	Data    []byte
+}
+
+const (
+	logQueue    = 256     // appends that wait for the committer
+	logBatch    = 8 << 20 // bytes that one commit takes at most, beyond its first append
+	maxLogChunk = 4 << 20 // bytes of one chunk
+)
+
+// Logs keeps the output of attempts in a database of its own, so that logs
+// never hold up the engine. One committer groups what waits into one commit.
+// Each attempt's bytes are without gap and without doubling, whatever comes
+// twice, overlaps, or is missing (I6, fault 17).
+type Logs struct {
+	db     *DB
+	writer *sql.DB
+	reader *sql.DB
+	queue  chan *logAppend
+	stop   chan struct{}
+	once   sync.Once
+	done   chan struct{}
+}
+
+type logAppend struct {
+	chunks []LogChunk
+	answer chan logAnswer
+}
+
+type logAnswer struct {
+	committed map[string]int64
+	err       error
+}
+
+func openLogs(ctx context.Context, path string, db *DB) (*Logs, error) {
+	writer, err := openSQLite(path, true)
+	if err != nil {
+		return nil, err
+	}
+	writer.SetMaxOpenConns(1)
+	if err := migrate(ctx, writer, db.dialect.Goose, logMigrations()); err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	reader, err := openSQLite(path, false)
+	if err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	reader.SetMaxOpenConns(readers)
+	reader.SetMaxIdleConns(readers)
+	l := &Logs{db: db, writer: writer, reader: reader, queue: make(chan *logAppend, logQueue), stop: make(chan struct{}), done: make(chan struct{})}
+	go l.commitAll()
+	return l, nil
+}
+
+func (l *Logs) close() error {
+	l.once.Do(func() { close(l.stop) })
+	<-l.done
+	return errors.Join(l.writer.Close(), l.reader.Close())
+}
+
+// LogTopic is the topic that commits of the attempt's output notify.
+func LogTopic(attempt string) string { return "log/" + attempt }
+
+// Append stores chunks and returns, for each attempt in them, how many bytes
+// of it are on disk without a gap: what may be acknowledged, and where to send
+// from. Bytes already there are skipped, a chunk beyond the end is not taken.
+// When Append fails, the bytes may be there or not: ask Length or send again.
+func (l *Logs) Append(ctx context.Context, chunks []LogChunk) (map[string]int64, error) {
+	for _, c := range chunks {
+		if c.Offset < 0 || len(c.Data) > maxLogChunk {
+			return nil, resource.Errorf(resource.Invalid, "A log chunk has to start at 0 or later and be at most 4 MiB.")
+		}
+	}
+	a := &logAppend{chunks: chunks, answer: make(chan logAnswer, 1)}
+	select {
+	case l.queue <- a:
+	case <-l.stop:
+		return nil, unavailable("The server is stopping. Please try again.", nil)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	select {
+	case answer := <-a.answer:
+		return answer.committed, answer.err
+	case <-l.done:
+		select {
+		case answer := <-a.answer:
+			return answer.committed, answer.err
+		default:
+			return nil, unavailable("The server is stopping. Please try again.", nil)
+		}
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (l *Logs) commitAll() {
+	defer close(l.done)
+	for {
+		select {
+		case a := <-l.queue:
+			l.commit(l.gather(a))
+		case <-l.stop:
+			for {
+				select {
+				case a := <-l.queue:
+					l.commit(l.gather(a))
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// gather takes what else waits.
+func (l *Logs) gather(first *logAppend) []*logAppend {
+	batch, size := []*logAppend{first}, 0
+	for size < logBatch {
+		select {
+		case a := <-l.queue:
+			batch = append(batch, a)
+			for _, c := range a.chunks {
+				size += len(c.Data)
+			}
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+func (l *Logs) commit(batch []*logAppend) {
+	// The committer outlives the callers: one that gives up does not undo the
+	// bytes of the others.
+	ctx := context.Background()
+	lengths, err := l.store(ctx, batch)
+	for try := 1; busy(err) && try < busyTries; try++ {
+		if err = pause(ctx, time.Duration(try)*20*time.Millisecond); err == nil {
+			lengths, err = l.store(ctx, batch)
+		}
+	}
+	err = translate(l.db.watched(err))
+	for _, a := range batch {
+		answer := logAnswer{err: err}
+		if err == nil {
+			answer.committed = map[string]int64{}
+			for _, c := range a.chunks {
+				answer.committed[c.Attempt] = lengths[c.Attempt]
+			}
+		}
+		a.answer <- answer
+	}
+	if err == nil {
+		for attempt := range lengths {
+			l.db.watch.wake(LogTopic(attempt))
+		}
+	}
+}
+
+func (l *Logs) store(ctx context.Context, batch []*logAppend) (lengths map[string]int64, err error) {
+	if err := l.db.FatalError(); err != nil {
+		return nil, unavailable("The server lost a write to its disk and has to be restarted.", err)
+	}
+	tx, err := l.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	defer func() { err = errors.Join(err, rollback(tx)) }()
+	lengths, grown := map[string]int64{}, map[string]bool{}
+	for _, a := range batch {
+		for _, c := range a.chunks {
+			n, ok := lengths[c.Attempt]
+			if !ok {
+				if n, err = logLength(ctx, tx, c.Attempt); err != nil {
+					return nil, err
+				}
+				lengths[c.Attempt] = n
+			}
+			if c.Offset > n || c.Offset+int64(len(c.Data)) <= n {
+				continue
+			}
+			fresh := c.Data[n-c.Offset:]
+			if _, err := tx.ExecContext(ctx, `INSERT INTO log_chunk (attempt, at, data) VALUES ($1, $2, $3)`, c.Attempt, n, fresh); err != nil {
+				return nil, fmt.Errorf("append to log %s: %w", c.Attempt, err)
+			}
+			lengths[c.Attempt], grown[c.Attempt] = n+int64(len(fresh)), true
+		}
+	}
+	for attempt := range grown {
+		_, err := tx.ExecContext(ctx, `INSERT INTO log_stream (attempt, length, updated) VALUES ($1, $2, $3)
+			ON CONFLICT (attempt) DO UPDATE SET length = excluded.length, updated = excluded.updated`, attempt, lengths[attempt], l.db.now().UnixMilli())
+		if err != nil {
+			return nil, fmt.Errorf("append to log %s: %w", attempt, err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return nil, fmt.Errorf("commit: %w", err)
+	}
+	return lengths, nil
+}
+
+type rowQuerier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func logLength(ctx context.Context, q rowQuerier, attempt string) (n int64, err error) {
+	err = q.QueryRowContext(ctx, `SELECT length FROM log_stream WHERE attempt = $1`, attempt).Scan(&n)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("measure log %s: %w", attempt, err)
+	}
+	return n, nil
+}
+
+// Length is how many bytes of the attempt's output are on disk; 0 when there is
+// none.
+func (l *Logs) Length(ctx context.Context, attempt string) (int64, error) {
+	n, err := logLength(ctx, l.reader, attempt)
+	return n, translate(err)
+}
+
+// Read returns up to limit bytes of the attempt's output from an offset; none
+// at or beyond its end.
+func (l *Logs) Read(ctx context.Context, attempt string, from int64, limit int) (data []byte, err error) {
+	if from < 0 || limit <= 0 {
+		return nil, nil
+	}
+	rows, err := l.reader.QueryContext(ctx, `SELECT at, data FROM log_chunk WHERE attempt = $1 AND at >=
+		(SELECT COALESCE(MAX(at), 0) FROM log_chunk WHERE attempt = $1 AND at <= $2) ORDER BY at`, attempt, from)
+	if err != nil {
+		return nil, translate(fmt.Errorf("read log %s: %w", attempt, err))
+	}
+	defer rows.Close()
+	for len(data) < limit && rows.Next() {
+		var at int64
+		var chunk sql.RawBytes
+		if err := rows.Scan(&at, &chunk); err != nil {
+			return nil, translate(fmt.Errorf("read log %s: %w", attempt, err))
+		}
+		if skip := from + int64(len(data)) - at; skip < int64(len(chunk)) {
+			piece := chunk[skip:]
+			data = append(data, piece[:min(len(piece), limit-len(data))]...)
+		}
+	}
+	return data, translate(rows.Err())
+}
+
+// Remove forgets the output of attempts. An agent that sends more of one starts
+// it again from the beginning.
+func (l *Logs) Remove(ctx context.Context, attempts ...string) (err error) {
+	tx, err := l.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return translate(fmt.Errorf("remove logs: %w", err))
+	}
+	defer func() { err = translate(errors.Join(err, rollback(tx))) }()
+	for _, attempt := range attempts {
+		for _, query := range []string{`DELETE FROM log_chunk WHERE attempt = $1`, `DELETE FROM log_stream WHERE attempt = $1`} {
+			if _, err := tx.ExecContext(ctx, query, attempt); err != nil {
+				return fmt.Errorf("remove log %s: %w", attempt, err)
+			}
+		}
+	}
+	return tx.Commit()
+}

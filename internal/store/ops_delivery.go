@@ -1,0 +1,138 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/slipwayhq/slipway/internal/rollout"
+)
+
+// WaitingMachines are the machines for which effects are ready, each once.
+func WaitingMachines(tx *Tx) ([]string, error) {
+	return readRows(tx, "waiting machines", `SELECT DISTINCT e.machine
+		FROM effect e JOIN rollout r ON r.id = e.rollout_id AND r.epoch = e.epoch`, scanText)
+}
+
+// Deliverable says whether the effect is still there under its rollout's
+// current epoch: read in the transaction that marks it sent (design 5.5).
+func Deliverable(tx *Tx, d *Delivery) (bool, error) {
+	var n int
+	err := tx.queryRow(`SELECT COUNT(*) FROM effect e JOIN rollout r ON r.id = e.rollout_id AND r.epoch = e.epoch
+		WHERE e.rollout_id = $1 AND e.seq = $2 AND e.n = $3 AND e.epoch = $4`, d.Rollout, d.Seq, d.N, d.Epoch).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("read effect %s/%d/%d: %w", d.Rollout, d.Seq, d.N, err)
+	}
+	return n == 1, nil
+}
+
+// RolloutSpace is the space that a rollout belongs to.
+func RolloutSpace(tx *Tx, id string) (space string, err error) {
+	if err := tx.queryRow(`SELECT space_id FROM rollout WHERE id = $1`, id).Scan(&space); err != nil {
+		return "", fmt.Errorf("read space of %s: %w", id, err)
+	}
+	return space, nil
+}
+
+// RunningAttempt is an attempt that was sent and has no outcome yet.
+type RunningAttempt struct {
+	ID       string
+	Rollout  string
+	Executor string
+	Epoch    int64 // its rollout's
+	// StartPending: the effect that starts it was not answered yet.
+	StartPending bool
+}
+
+// RunningAttempts are the machine's attempts that were sent and have no
+// outcome yet: what a new link has to follow.
+func RunningAttempts(tx *Tx, machine string) ([]RunningAttempt, error) {
+	return readRows(tx, "running attempts", `SELECT a.id, a.rollout_id, a.executor, r.epoch,
+		EXISTS (SELECT 1 FROM effect e WHERE e.attempt = a.id AND e.kind = 'Start')
+		FROM attempt a JOIN rollout r ON r.id = a.rollout_id
+		WHERE a.executor = $1 AND a.outcome = '' AND a.sent_at > 0 ORDER BY a.id`,
+		func(r *sql.Rows, a *RunningAttempt) error {
+			return r.Scan(&a.ID, &a.Rollout, &a.Executor, &a.Epoch, &a.StartPending)
+		}, machine)
+}
+
+// ClosedAttempt is an attempt of the machine that has its outcome; Epoch is
+// its rollout's.
+type ClosedAttempt struct {
+	Rollout string
+	Epoch   int64
+}
+
+// FindClosedAttempt looks an attempt up that an agent still keeps a record of.
+// It is nil when there is none of that id, when it is not the machine's
+// (abuse 8), and while it is open.
+func FindClosedAttempt(tx *Tx, machine, attempt string) (*ClosedAttempt, error) {
+	list, err := readRows(tx, "attempt "+attempt, `SELECT a.rollout_id, r.epoch FROM attempt a JOIN rollout r ON r.id = a.rollout_id
+		WHERE a.id = $1 AND a.executor = $2 AND a.outcome <> ''`,
+		func(r *sql.Rows, c *ClosedAttempt) error { return r.Scan(&c.Rollout, &c.Epoch) }, attempt, machine)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &list[0], nil
+}
+
+// Artifact is a file that an attempt handed in; its bytes are the blob with
+// the digest.
+type Artifact struct {
+	Attempt string
+	Item    string // unique within the attempt
+	Name    string // as the script called it: data, never a path
+	Size    int64
+	SHA256  string
+}
+
+// SaveArtifact stores an artifact's row, once.
+func SaveArtifact(tx *Tx, a *Artifact) error {
+	_, err := tx.exec(`INSERT INTO attempt_artifact (attempt_id, item, name, size, sha256) VALUES ($1,$2,$3,$4,$5)
+		ON CONFLICT (attempt_id, item) DO NOTHING`, a.Attempt, a.Item, a.Name, a.Size, a.SHA256)
+	if err != nil {
+		return fmt.Errorf("save artifact %s of %s: %w", a.Item, a.Attempt, err)
+	}
+	return nil
+}
+
+// Artifacts are the artifacts of a task, by attempt and item.
+func Artifacts(tx *Tx, task string) ([]Artifact, error) {
+	return readRows(tx, "artifacts", `SELECT f.attempt_id, f.item, f.name, f.size, f.sha256
+		FROM attempt_artifact f JOIN attempt a ON a.id = f.attempt_id WHERE a.rollout_id = $1 ORDER BY f.attempt_id, f.item`,
+		func(r *sql.Rows, a *Artifact) error { return r.Scan(&a.Attempt, &a.Item, &a.Name, &a.Size, &a.SHA256) }, task)
+}
+
+// HoldSession records a link that gets no work, with the reason: its identity
+// is in use twice, or its start counter went back. The counter that the row
+// knows stays. The rollouts that the machine works in hear that it is lost.
+func HoldSession(tx *Tx, s *Session) error {
+	now := tx.Now().UnixMilli()
+	facts, err := json.Marshal(s.Facts)
+	if err != nil {
+		return fmt.Errorf("marshal facts of %s: %w", s.Machine, err)
+	}
+	err = tx.queryRow(`INSERT INTO agent_session (`+sessionColumns+`) VALUES ($1,$2,$3,$4,1,$5,$5,$5,$6,$7)
+		ON CONFLICT (machine_id) DO UPDATE SET node = excluded.node, state = excluded.state,
+		generation = agent_session.generation + 1, lost_at = excluded.lost_at, reason = excluded.reason, facts = excluded.facts
+		RETURNING generation`,
+		s.Machine, s.Node, s.State, s.Incarnation, now, s.Reason, string(facts)).Scan(&s.Generation)
+	if err != nil {
+		return fmt.Errorf("hold session of %s: %w", s.Machine, err)
+	}
+	return tellRollouts(tx, s.Machine, rollout.Event{At: now, Kind: rollout.Lost, Member: s.Machine}, s.Generation)
+}
+
+// ConfirmSession takes the machine's agent as it is now: its start counter may
+// begin anew. A quarantined machine gets work again with its next ping.
+func ConfirmSession(tx *Tx, machine string) error {
+	result, err := tx.exec(`UPDATE agent_session SET incarnation = 0 WHERE machine_id = $1 AND state = $2`, machine, SessionQuarantined)
+	if err != nil {
+		return fmt.Errorf("confirm session of %s: %w", machine, err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, fmt.Errorf("the session of %s is not quarantined", machine))
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/slipwayhq/slipway/internal/resource"
+	"github.com/slipwayhq/slipway/internal/rollout"
+)
+
+// Begin marks the rollout's task as executing on this node.
+func (t *Turn) Begin(node string) {
+	t.task("begin", func(task *Task) {
+		task.State, task.StartTime, task.WaitsFor, task.Node = TaskExecuting, t.Now(), "", node
+		t.audit(task, resource.EventDeploymentStarted, "")
+	})
+}
+
+// Finish ends the task with the rollout and records what its machines run now,
+// all in the turn's transaction: there is no gap between the last step and the
+// end (fault 6).
+func (t *Turn) Finish(p *rollout.Plan, row *rollout.Row) {
+	t.task("finish", func(task *Task) {
+		task.State = map[rollout.State]TaskState{
+			rollout.Succeeded: TaskSuccess, rollout.Failed: TaskFailed, rollout.Canceled: TaskCanceled,
+		}[row.State]
+		task.CompletedTime, task.HasWarnings, task.Error, task.WaitsFor = t.Now(), row.Warnings > 0, row.Error, ""
+		t.audit(task, resource.EventTaskStateChanged, row.Error)
+	})
+	t.fail("free lock", FreeLock(t.tx, t.id))
+	if p.Kind == rollout.Script || t.err != nil {
+		return
+	}
+	// A machine that did not answer makes the task fail, but all that answered
+	// have the release: it is what the environment runs from now on.
+	proved := row.State == rollout.Succeeded || (row.State == rollout.Failed && row.Failures == 0 && row.Unavailable+row.Gone < row.Members)
+	err := SetDeployed(t.tx, p, proved)
+	if proved && p.Kind == rollout.Deploy {
+		err = errors.Join(err, SetDesired(t.tx, &Desired{
+			SpaceID: p.Space.ID, ProjectID: p.Project.ID, EnvironmentID: p.Environment.ID, TenantID: p.Tenant.ID,
+			ReleaseID: p.Release.ID, DeploymentID: p.Deployment.ID, TaskID: p.Task,
+		}), OweMissed(t.tx, p))
+	}
+	t.fail("finish", err)
+}
+
+// audit records a change of the task's state in the turn's own transaction.
+func (t *Turn) audit(task *Task, category, details string) {
+	switch {
+	case task.DeploymentID == "" && category == resource.EventDeploymentStarted:
+		return
+	case task.State == TaskSuccess && task.DeploymentID != "":
+		category = resource.EventDeploymentSucceeded
+	case task.State == TaskFailed && task.DeploymentID != "":
+		category = resource.EventDeploymentFailed
+	case task.State == TaskSuccess:
+		category = resource.EventTaskSucceeded
+	case task.State == TaskFailed:
+		category = resource.EventTaskFailed
+	case task.State == TaskCanceled:
+		category = resource.EventTaskCanceled
+	}
+	t.fail("audit", Audit(t.tx, AuditRecord{
+		Category: category, SpaceID: task.SpaceID, Details: details,
+		Message: fmt.Sprintf("%s: %s", task.Description, strings.ToLower(string(task.State))),
+		Related: []string{task.ID, task.DeploymentID, task.ProjectID, task.EnvironmentID},
+	}))
+}
+
+// Canceling marks the task as being canceled.
+func (t *Turn) Canceling() {
+	t.task("cancel", func(task *Task) { task.State = TaskCancelling })
+}
+
+func (t *Turn) task(what string, change func(*Task)) {
+	if t.err != nil {
+		return
+	}
+	task, err := GetTask(t.tx, t.id)
+	if err == nil {
+		change(task)
+		err = UpdateTask(t.tx, task)
+	}
+	t.fail(what, err)
+}
+
+// CancelTask asks for the end of a task: at once while it is queued, through
+// its rollout's owner once it runs. A completed task is refused.
+func CancelTask(tx *Tx, id, by string) error {
+	task, err := GetTask(tx, id)
+	if err != nil {
+		return err
+	}
+	switch {
+	case task.State.Completed():
+		return resource.Errorf(resource.PreconditionFailed, "The task '%s' has already ended (%s); there is nothing to cancel.", id, task.State)
+	case task.State == TaskQueued:
+		return cancelQueued(tx, task, by)
+	}
+	task.State = TaskCancelling
+	return errors.Join(UpdateTask(tx, task),
+		Post(tx, id, "cancel", rollout.Event{At: tx.Now().UnixMilli(), Kind: rollout.Cancel, By: by}, nil))
+}
+
+func cancelQueued(tx *Tx, task *Task, by string) error {
+	task.State, task.CompletedTime, task.WaitsFor = TaskCanceled, tx.Now().UnixMilli(), ""
+	task.Error = "Canceled by " + by + " before it started."
+	if _, err := tx.exec(`UPDATE rollout SET state = $2, canceled_by = $3, error = $4 WHERE id = $1`, task.ID, rollout.Canceled, by, task.Error); err != nil {
+		return fmt.Errorf("cancel rollout %s: %w", task.ID, err)
+	}
+	return UpdateTask(tx, task)
+}
+
+// ExpireTask ends a task that did not start before its "no run after".
+func ExpireTask(tx *Tx, task *Task) error {
+	task.State, task.CompletedTime, task.WaitsFor = TaskTimedOut, tx.Now().UnixMilli(), ""
+	task.Error = "The task did not start before its latest start time."
+	if _, err := tx.exec(`UPDATE rollout SET state = $2, error = $3 WHERE id = $1`, task.ID, rollout.Canceled, task.Error); err != nil {
+		return fmt.Errorf("expire rollout %s: %w", task.ID, err)
+	}
+	return UpdateTask(tx, task)
+}

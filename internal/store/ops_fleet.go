@@ -1,0 +1,451 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/slipwayhq/slipway/internal/rollout"
+)
+
+// SessionState says what a machine's link is worth.
+type SessionState string
+
+// The states of an agent's session.
+const (
+	SessionConnected SessionState = "Connected"
+	SessionLost      SessionState = "Lost"
+	// SessionDuplicate: two links that both answer; neither gets work (abuse 4).
+	SessionDuplicate SessionState = "Duplicate"
+	// SessionQuarantined: the agent's start counter went back, so its journal
+	// did too; no work until a person confirms it (fault 32).
+	SessionQuarantined SessionState = "Quarantined"
+)
+
+// Session is a machine's link to a node: generation counts the links, so a
+// late write about an older one changes nothing.
+type Session struct {
+	Machine     string
+	Node        string
+	State       SessionState
+	Incarnation int64
+	Generation  int64
+	ConnectedAt int64
+	LostAt      int64
+	HeardAt     int64
+	Reason      string
+	Facts       map[string]string // what Describe answered
+}
+
+const sessionColumns = `machine_id, node, state, incarnation, generation, connected_at, lost_at, heard_at, reason, facts`
+
+func scanSession(r *sql.Rows, s *Session) error {
+	var facts string
+	if err := r.Scan(&s.Machine, &s.Node, &s.State, &s.Incarnation, &s.Generation, &s.ConnectedAt, &s.LostAt, &s.HeardAt, &s.Reason, &facts); err != nil {
+		return err
+	}
+	return fromJSON(facts, &s.Facts)
+}
+
+// GetSession reads a machine's session; nil when it never had one.
+func GetSession(tx *Tx, machine string) (*Session, error) {
+	list, err := readRows(tx, "session", `SELECT `+sessionColumns+` FROM agent_session WHERE machine_id = $1`, scanSession, machine)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &list[0], nil
+}
+
+// ListSessions reads all sessions, by machine.
+func ListSessions(tx *Tx) ([]Session, error) {
+	return readRows(tx, "sessions", `SELECT `+sessionColumns+` FROM agent_session ORDER BY machine_id`, scanSession)
+}
+
+// OpenSession records a new link and returns its generation. The rollouts that
+// the machine works in are told.
+func OpenSession(tx *Tx, s *Session) error {
+	now := tx.Now().UnixMilli()
+	facts, err := json.Marshal(s.Facts)
+	if err != nil {
+		return fmt.Errorf("marshal facts of %s: %w", s.Machine, err)
+	}
+	err = tx.queryRow(`INSERT INTO agent_session (`+sessionColumns+`) VALUES ($1,$2,$3,$4,1,$5,0,$5,'',$6)
+		ON CONFLICT (machine_id) DO UPDATE SET node = excluded.node, state = excluded.state, incarnation = excluded.incarnation,
+		generation = agent_session.generation + 1, connected_at = excluded.connected_at, lost_at = 0, heard_at = excluded.heard_at,
+		reason = '', facts = excluded.facts RETURNING generation`,
+		s.Machine, s.Node, s.State, s.Incarnation, now, string(facts)).Scan(&s.Generation)
+	if err != nil {
+		return fmt.Errorf("open session of %s: %w", s.Machine, err)
+	}
+	tx.Notify(TopicEffects)
+	return tellRollouts(tx, s.Machine, rollout.Event{At: now, Kind: rollout.Back, Member: s.Machine}, s.Generation)
+}
+
+// CloseSession records the end of a link, unless a newer one has replaced it.
+func CloseSession(tx *Tx, machine string, generation int64, state SessionState, reason string) error {
+	now := tx.Now().UnixMilli()
+	result, err := tx.exec(`UPDATE agent_session SET state = $3, lost_at = $4, reason = $5 WHERE machine_id = $1 AND generation = $2 AND state = 'Connected'`,
+		machine, generation, state, now, reason)
+	if err != nil {
+		return fmt.Errorf("close session of %s: %w", machine, err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	return tellRollouts(tx, machine, rollout.Event{At: now, Kind: rollout.Lost, Member: machine}, generation)
+}
+
+// LoseSessions marks every session of a node lost: called when the node starts
+// and when another one finds it dead.
+func LoseSessions(tx *Tx, node, reason string) error {
+	list, err := readRows(tx, "sessions", `SELECT `+sessionColumns+` FROM agent_session WHERE node = $1 AND state = 'Connected'`, scanSession, node)
+	for i := range list {
+		err = errors.Join(err, CloseSession(tx, list[i].Machine, list[i].Generation, SessionLost, reason))
+	}
+	return err
+}
+
+// HeardFrom notes that the machine's link answered. It says false when the row
+// is no longer this link's: a newer one has replaced it, or the session was
+// written off.
+func HeardFrom(tx *Tx, machine string, generation int64) (bool, error) {
+	result, err := tx.exec(`UPDATE agent_session SET heard_at = $3 WHERE machine_id = $1 AND generation = $2 AND state = 'Connected'`, machine, generation, tx.Now().UnixMilli())
+	if err != nil {
+		return false, fmt.Errorf("note heard from %s: %w", machine, err)
+	}
+	n, err := result.RowsAffected()
+	return n == 1, err
+}
+
+// MachineGone tells every unfinished rollout of the machine that it is gone: a
+// person deleted it, or its cloud says so.
+func MachineGone(tx *Tx, machine, why string) error {
+	list, err := readRows(tx, "rollouts of machine", `SELECT rollout.id FROM member JOIN rollout ON rollout.id = member.rollout_id
+		WHERE member.id = $1 AND rollout.state IN ('Queued', 'Running', 'Canceling')`, scanText, machine)
+	for _, id := range list {
+		err = errors.Join(err, Post(tx, id, "gone/"+machine, rollout.Event{At: tx.Now().UnixMilli(), Kind: rollout.Gone, Member: machine, By: why}, nil))
+	}
+	return err
+}
+
+func scanText(r *sql.Rows, s *string) error { return r.Scan(s) }
+
+func tellRollouts(tx *Tx, machine string, event rollout.Event, generation int64) error {
+	list, err := readRows(tx, "rollouts of machine", `SELECT DISTINCT rollout_id FROM cell WHERE executor = $1 AND is_open = 1`, scanText, machine)
+	for _, id := range list {
+		key := fmt.Sprintf("%s/%s/%d", event.Kind, machine, generation)
+		err = errors.Join(err, Post(tx, id, key, event, nil))
+	}
+	return err
+}
+
+// Delivery is an effect ready for an agent.
+type Delivery struct {
+	Rollout string
+	Seq, N  int64
+	Epoch   int64
+	Kind    rollout.EffectKind
+	Attempt string
+	Machine string
+	GraceMS int64
+}
+
+// Deliveries are up to n effects for one machine, oldest first, whose epoch is
+// still the rollout's: what a former owner left behind is not sent (design 5.5).
+func Deliveries(tx *Tx, machine string, n int) ([]Delivery, error) {
+	return readRows(tx, "effects", `SELECT e.rollout_id, e.seq, e.n, e.epoch, e.kind, e.attempt, e.machine, e.grace_ms
+		FROM effect e JOIN rollout r ON r.id = e.rollout_id AND r.epoch = e.epoch
+		WHERE e.machine = $1 ORDER BY e.rollout_id, e.seq, e.n LIMIT $2`,
+		func(r *sql.Rows, d *Delivery) error {
+			return r.Scan(&d.Rollout, &d.Seq, &d.N, &d.Epoch, &d.Kind, &d.Attempt, &d.Machine, &d.GraceMS)
+		}, machine, n)
+}
+
+// MarkSent notes that the attempt's first byte is about to go out; from now on
+// it is no longer proved not to have started. It says false when the start was
+// withdrawn meanwhile.
+func MarkSent(tx *Tx, attempt string) (bool, error) {
+	result, err := tx.exec(`UPDATE attempt SET sent_at = CASE WHEN sent_at = 0 THEN $2 ELSE sent_at END WHERE id = $1 AND outcome = ''`, attempt, tx.Now().UnixMilli())
+	if err != nil {
+		return false, fmt.Errorf("mark %s sent: %w", attempt, err)
+	}
+	n, err := result.RowsAffected()
+	return n == 1, err
+}
+
+// Delivered removes an effect that its agent has answered.
+func Delivered(tx *Tx, d *Delivery) error {
+	if _, err := tx.exec(`DELETE FROM effect WHERE rollout_id = $1 AND seq = $2 AND n = $3`, d.Rollout, d.Seq, d.N); err != nil {
+		return fmt.Errorf("drop effect %s/%d/%d: %w", d.Rollout, d.Seq, d.N, err)
+	}
+	return nil
+}
+
+// Render builds the attempt's payload from its rows, as any node would, and
+// the rollout that it belongs to. It fails when the bytes are not those the
+// row's hash promises (design 5.7).
+func Render(tx *Tx, attempt string) (payload *rollout.Payload, id string, err error) {
+	list, err := readRows(tx, "attempt", attemptQuery+`WHERE id = $1`, scanAttempt, attempt)
+	if err != nil || len(list) == 0 {
+		return nil, "", errors.Join(fmt.Errorf("read attempt %s", attempt), err)
+	}
+	a := list[0]
+	if err := tx.queryRow(`SELECT rollout_id FROM attempt WHERE id = $1`, attempt).Scan(&id); err != nil {
+		return nil, "", fmt.Errorf("read attempt %s: %w", attempt, err)
+	}
+	plan, err := LoadPlan(tx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	t := &Turn{tx: tx, id: id}
+	m, found := t.Member(a.Cell.Member)
+	payload = rollout.Render(plan, &m, &a, t.Outputs(a.Outputs))
+	if t.err != nil || !found {
+		return nil, "", errors.Join(fmt.Errorf("read member %s of attempt %s", a.Cell.Member, attempt), t.err)
+	}
+	if got := payload.Hash(); got != a.PayloadHash {
+		return nil, "", fmt.Errorf("payload of attempt %s has hash %s, its row says %s", attempt, got, a.PayloadHash)
+	}
+	return payload, id, nil
+}
+
+// OutputBox is the sealed value of a secret output variable and the source
+// that its sealing is bound to.
+func OutputBox(tx *Tx, id string, n int) (box []byte, source string, err error) {
+	if err := tx.queryRow(`SELECT box, source FROM output_variable WHERE rollout_id = $1 AND n = $2`, id, n).Scan(&box, &source); err != nil {
+		return nil, "", fmt.Errorf("read output %d of %s: %w", n, id, err)
+	}
+	return box, source, nil
+}
+
+// StoredReceipt is an agent's proof of what it installed, with each file.
+type StoredReceipt struct {
+	Attempt string
+	Machine string
+	rollout.Receipt
+	FileList []ReceiptFile
+}
+
+// ReceiptFile is one installed file: slash-separated path relative to the
+// install folder, size in bytes, SHA-256 in lower-case hex.
+type ReceiptFile struct {
+	Path   string
+	Size   int64
+	SHA256 string
+}
+
+// SaveReceipt stores a receipt under the attempt that reported it, once.
+func SaveReceipt(tx *Tx, attempt, machine string, r *rollout.Receipt, files []ReceiptFile) error {
+	_, err := tx.exec(`INSERT INTO receipt (attempt_id, machine_id, package_id, version, package_sha256, install_dir, tree, files, received_at)
+		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9) ON CONFLICT (attempt_id) DO NOTHING`,
+		attempt, machine, r.PackageID, r.Version, r.PackageSHA256, r.InstallDir, r.Tree, jsonOrEmpty(files), tx.Now().UnixMilli())
+	if err != nil {
+		return fmt.Errorf("save receipt of %s: %w", attempt, err)
+	}
+	return nil
+}
+
+// Receipts are the receipts of a task, by attempt.
+func Receipts(tx *Tx, task string) ([]StoredReceipt, error) {
+	return readRows(tx, "receipts", `SELECT r.attempt_id, r.machine_id, r.package_id, r.version, r.package_sha256, r.install_dir, r.tree, r.files
+		FROM receipt r JOIN attempt a ON a.id = r.attempt_id WHERE a.rollout_id = $1 ORDER BY r.attempt_id`,
+		func(rows *sql.Rows, s *StoredReceipt) error {
+			var files string
+			if err := rows.Scan(&s.Receipt.Attempt, &s.Machine, &s.PackageID, &s.Version, &s.PackageSHA256, &s.InstallDir, &s.Tree, &files); err != nil {
+				return err
+			}
+			s.Attempt = s.Receipt.Attempt
+			err := fromJSON(files, &s.FileList)
+			s.Files = len(s.FileList)
+			return err
+		}, task)
+}
+
+// Desired says what the machines of an environment should run (design 8).
+type Desired struct {
+	SpaceID           string
+	ProjectID         string
+	EnvironmentID     string
+	TenantID          string
+	ReleaseID         string
+	DeploymentID      string
+	PreviousReleaseID string
+	TaskID            string
+	UpdatedAt         int64
+}
+
+// SetDesired records the release that succeeded last for its key; the one
+// before becomes the previous.
+func SetDesired(tx *Tx, d *Desired) error {
+	_, err := tx.exec(`INSERT INTO desired (space_id, project_id, environment_id, tenant_id, release_id, deployment_id, previous_release_id, task_id, updated_at)
+		VALUES ($1,$2,$3,$4,$5,$6,'',$7,$8)
+		ON CONFLICT (project_id, environment_id, tenant_id) DO UPDATE SET previous_release_id =
+		CASE WHEN desired.release_id = excluded.release_id THEN desired.previous_release_id ELSE desired.release_id END,
+		release_id = excluded.release_id, deployment_id = excluded.deployment_id, task_id = excluded.task_id, updated_at = excluded.updated_at`,
+		d.SpaceID, d.ProjectID, d.EnvironmentID, d.TenantID, d.ReleaseID, d.DeploymentID, d.TaskID, tx.Now().UnixMilli())
+	if err != nil {
+		return fmt.Errorf("set desired release of %s in %s: %w", d.ProjectID, d.EnvironmentID, err)
+	}
+	return nil
+}
+
+// DesiredIn are the desired releases of an environment, by project.
+func DesiredIn(tx *Tx, environment string) ([]Desired, error) {
+	return readRows(tx, "desired", `SELECT space_id, project_id, environment_id, tenant_id, release_id, deployment_id, previous_release_id, task_id, updated_at
+		FROM desired WHERE environment_id = $1 ORDER BY project_id, tenant_id`,
+		func(r *sql.Rows, d *Desired) error {
+			return r.Scan(&d.SpaceID, &d.ProjectID, &d.EnvironmentID, &d.TenantID, &d.ReleaseID, &d.DeploymentID, &d.PreviousReleaseID, &d.TaskID, &d.UpdatedAt)
+		}, environment)
+}
+
+// Deployed says which release of a project a machine was proved to run.
+type Deployed struct {
+	MachineID     string
+	ProjectID     string
+	EnvironmentID string
+	TenantID      string
+	ReleaseID     string
+	TaskID        string
+	At            int64
+}
+
+// SetDeployed records what the members of a finished rollout run: every live
+// member its release where all of them were proved, and nothing for those that
+// a failed or canceled rollout may have touched.
+func SetDeployed(tx *Tx, p *rollout.Plan, proved bool) error {
+	where := []any{p.Task, p.Project.ID, p.Environment.ID, p.Tenant.ID}
+	if _, err := tx.exec(`DELETE FROM deployed WHERE project_id = $2 AND environment_id = $3 AND tenant_id = $4
+		AND machine_id IN (SELECT member FROM attempt WHERE rollout_id = $1 AND sent_at > 0)`, where...); err != nil {
+		return fmt.Errorf("clear deployed machines of %s: %w", p.Task, err)
+	}
+	if !proved {
+		return nil
+	}
+	if _, err := tx.exec(`INSERT INTO deployed (machine_id, project_id, environment_id, tenant_id, release_id, task_id, at)
+		SELECT id, $2, $3, $4, $5, $1, $6 FROM member WHERE rollout_id = $1 AND state = 'Live' AND worker = 0
+		ON CONFLICT (machine_id, project_id, environment_id, tenant_id) DO UPDATE SET release_id = excluded.release_id, task_id = excluded.task_id, at = excluded.at`,
+		append(where, p.Release.ID, tx.Now().UnixMilli())...); err != nil {
+		return fmt.Errorf("record deployed machines of %s: %w", p.Task, err)
+	}
+	_, err := tx.exec(`DELETE FROM owed WHERE project_id = $2 AND environment_id = $3 AND tenant_id = $4
+		AND machine_id IN (SELECT id FROM member WHERE rollout_id = $1 AND state = 'Live')`, where...)
+	if err != nil {
+		return fmt.Errorf("clear what the machines of %s were owed: %w", p.Task, err)
+	}
+	return nil
+}
+
+// OweMissed notes that the members of a rollout that did not answer still have
+// to get the release before they count as healthy.
+func OweMissed(tx *Tx, p *rollout.Plan) error {
+	_, err := tx.exec(`INSERT INTO owed (machine_id, project_id, environment_id, tenant_id, since, reason, task_id, error)
+		SELECT id, $2, $3, $4, $5, 'did not answer during ' || $1, '', '' FROM member WHERE rollout_id = $1 AND state = 'NotDeployed'
+		ON CONFLICT (machine_id, project_id, environment_id, tenant_id) DO UPDATE SET task_id = '', error = ''`,
+		p.Task, p.Project.ID, p.Environment.ID, p.Tenant.ID, tx.Now().UnixMilli())
+	if err != nil {
+		return fmt.Errorf("note what the machines of %s are owed: %w", p.Task, err)
+	}
+	return nil
+}
+
+// Owed is a release that a machine still has to get: the one desired for the
+// key at the time its catch-up starts.
+type Owed struct {
+	MachineID     string
+	ProjectID     string
+	EnvironmentID string
+	TenantID      string
+	Since         int64
+	Reason        string
+	TaskID        string // the catch-up under way or ended
+	Error         string // why the last one failed
+}
+
+// Owe notes that the machine has to get the desired release of every key in
+// the environments before it counts as healthy.
+func Owe(tx *Tx, machine string, environments []string, reason string) error {
+	for _, environment := range environments {
+		if _, err := tx.exec(`INSERT INTO owed (machine_id, project_id, environment_id, tenant_id, since, reason, task_id, error)
+			SELECT $1, project_id, environment_id, tenant_id, $3, $4, '', '' FROM desired WHERE environment_id = $2
+			ON CONFLICT (machine_id, project_id, environment_id, tenant_id) DO NOTHING`, machine, environment, tx.Now().UnixMilli(), reason); err != nil {
+			return fmt.Errorf("note what %s is owed in %s: %w", machine, environment, err)
+		}
+	}
+	return nil
+}
+
+const owedQuery = `SELECT machine_id, project_id, environment_id, tenant_id, since, reason, task_id, error FROM owed `
+
+func scanOwed(r *sql.Rows, o *Owed) error {
+	return r.Scan(&o.MachineID, &o.ProjectID, &o.EnvironmentID, &o.TenantID, &o.Since, &o.Reason, &o.TaskID, &o.Error)
+}
+
+// OwedTo reads what a machine is owed; OwedAll what all are.
+func OwedTo(tx *Tx, machine string) ([]Owed, error) {
+	return readRows(tx, "owed", owedQuery+`WHERE machine_id = $1 ORDER BY project_id`, scanOwed, machine)
+}
+
+// OwedAll reads every release that a machine still has to get.
+func OwedAll(tx *Tx) ([]Owed, error) {
+	return readRows(tx, "owed", owedQuery+`ORDER BY environment_id, project_id, machine_id`, scanOwed)
+}
+
+// SetOwed writes the catch-up task and its error; an Owed with neither waits
+// for the next one.
+func SetOwed(tx *Tx, o *Owed) error {
+	_, err := tx.exec(`UPDATE owed SET task_id = $5, error = $6 WHERE machine_id = $1 AND project_id = $2 AND environment_id = $3 AND tenant_id = $4`,
+		o.MachineID, o.ProjectID, o.EnvironmentID, o.TenantID, o.TaskID, o.Error)
+	if err != nil {
+		return fmt.Errorf("note catch-up of %s: %w", o.MachineID, err)
+	}
+	return nil
+}
+
+// NotOwed forgets one debt: the machine has none of the project's roles, or
+// its environment wants no release any more.
+func NotOwed(tx *Tx, o *Owed) error {
+	_, err := tx.exec(`DELETE FROM owed WHERE machine_id = $1 AND project_id = $2 AND environment_id = $3 AND tenant_id = $4`,
+		o.MachineID, o.ProjectID, o.EnvironmentID, o.TenantID)
+	if err != nil {
+		return fmt.Errorf("drop what %s is owed: %w", o.MachineID, err)
+	}
+	return nil
+}
+
+// DeployedOn are the releases that a machine was proved to run.
+func DeployedOn(tx *Tx, machine string) ([]Deployed, error) {
+	return readRows(tx, "deployed", `SELECT machine_id, project_id, environment_id, tenant_id, release_id, task_id, at FROM deployed WHERE machine_id = $1 ORDER BY project_id`,
+		func(r *sql.Rows, d *Deployed) error {
+			return r.Scan(&d.MachineID, &d.ProjectID, &d.EnvironmentID, &d.TenantID, &d.ReleaseID, &d.TaskID, &d.At)
+		}, machine)
+}
+
+// StartNode begins a new epoch of a node and returns its owner name, unique to
+// this run of it.
+func StartNode(tx *Tx, node string) (owner string, err error) {
+	var epoch int64
+	err = tx.queryRow(`INSERT INTO node (id, epoch, lease_until, started_at) VALUES ($1,1,$2,$3)
+		ON CONFLICT (id) DO UPDATE SET epoch = node.epoch + 1, lease_until = excluded.lease_until, started_at = excluded.started_at RETURNING epoch`,
+		node, tx.Now().UnixMilli()+leaseMS, tx.Now().UnixMilli()).Scan(&epoch)
+	if err != nil {
+		return "", fmt.Errorf("start node %s: %w", node, err)
+	}
+	return fmt.Sprintf("%s/%d", node, epoch), nil
+}
+
+// leaseMS is how long a node's lease holds, by the database's clock.
+const leaseMS = 6000
+
+// RenewLease extends the lease of this epoch of the node; ErrFenced when a
+// newer one has begun.
+func RenewLease(tx *Tx, owner string) error {
+	result, err := tx.exec(`UPDATE node SET lease_until = $2 WHERE id || '/' || epoch = $1`, owner, tx.Now().UnixMilli()+leaseMS)
+	if err != nil {
+		return fmt.Errorf("renew lease of %s: %w", owner, err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(ErrFenced, err)
+	}
+	return nil
+}

@@ -1,0 +1,310 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/slipwayhq/slipway/internal/resource"
+	"github.com/slipwayhq/slipway/internal/rollout"
+)
+
+// TaskState is a server task's state on the wire (octopus-api.md 2.14).
+type TaskState string
+
+// The states of a task; the last four are terminal.
+const (
+	TaskQueued     TaskState = "Queued"
+	TaskExecuting  TaskState = "Executing"
+	TaskCancelling TaskState = "Cancelling"
+	TaskSuccess    TaskState = "Success"
+	TaskFailed     TaskState = "Failed"
+	TaskCanceled   TaskState = "Canceled"
+	TaskTimedOut   TaskState = "TimedOut"
+)
+
+// Completed says that the state never changes again.
+func (s TaskState) Completed() bool {
+	return s == TaskSuccess || s == TaskFailed || s == TaskCanceled || s == TaskTimedOut
+}
+
+// Task is a server task. Times are unix milliseconds, 0 for "not yet".
+type Task struct {
+	ID            string
+	Ord           int64
+	SpaceID       string
+	Name          string // Deploy, AutoDeploy, AdHocScript, Health …
+	Description   string
+	State         TaskState
+	Arguments     map[string]any
+	ProjectID     string
+	EnvironmentID string
+	TenantID      string
+	DeploymentID  string
+	Priority      int
+	QueueTime     int64 // not before
+	ExpiryTime    int64 // not after; 0 means no limit
+	StartTime     int64
+	CompletedTime int64
+	UpdatedTime   int64
+	HasWarnings   bool
+	Error         string
+	WaitsFor      string // what a queued task waits for, who holds it, since when
+	CreatedBy     string
+	Node          string
+}
+
+const taskColumns = `id, ord, space_id, name, description, state, arguments, project_id, environment_id, tenant_id, deployment_id, priority,
+	queue_time, expiry_time, start_time, completed_time, updated_time, has_warnings, error, waits_for, created_by, node`
+
+// InsertTask stores a task; its id must have been claimed with NextID.
+func InsertTask(tx *Tx, t *Task) error {
+	t.Ord = resource.Ordinal(t.ID)
+	t.UpdatedTime = tx.Now().UnixMilli()
+	if t.QueueTime == 0 {
+		t.QueueTime = t.UpdatedTime
+	}
+	_, err := tx.exec(`INSERT INTO task (`+taskColumns+`) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22)`,
+		t.ID, t.Ord, t.SpaceID, t.Name, t.Description, t.State, jsonOrEmpty(t.Arguments), t.ProjectID, t.EnvironmentID, t.TenantID, t.DeploymentID,
+		t.Priority, t.QueueTime, t.ExpiryTime, t.StartTime, t.CompletedTime, t.UpdatedTime, flag(t.HasWarnings), t.Error, t.WaitsFor, t.CreatedBy, t.Node)
+	if err != nil {
+		return fmt.Errorf("insert task %s: %w", t.ID, err)
+	}
+	notifyTask(tx, t.ID)
+	tx.Notify(TopicWork)
+	return nil
+}
+
+func notifyTask(tx *Tx, id string) {
+	tx.Notify(TopicTasks)
+	tx.Notify(TopicTasks + "/" + id)
+}
+
+// UpdateTask writes what changes as a task runs.
+func UpdateTask(tx *Tx, t *Task) error {
+	t.UpdatedTime = tx.Now().UnixMilli()
+	_, err := tx.exec(`UPDATE task SET state = $2, start_time = $3, completed_time = $4, updated_time = $5, has_warnings = $6, error = $7, waits_for = $8, node = $9 WHERE id = $1`,
+		t.ID, t.State, t.StartTime, t.CompletedTime, t.UpdatedTime, flag(t.HasWarnings), t.Error, t.WaitsFor, t.Node)
+	if err != nil {
+		return fmt.Errorf("update task %s: %w", t.ID, err)
+	}
+	notifyTask(tx, t.ID)
+	return nil
+}
+
+// GetTask reads one task; NotFound when there is none.
+func GetTask(tx *Tx, id string) (*Task, error) {
+	list, err := readRows(tx, "task "+id, `SELECT `+taskColumns+` FROM task WHERE id = $1`, scanTask, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, resource.Missing(id)
+	}
+	return &list[0], nil
+}
+
+func scanTask(r *sql.Rows, t *Task) error {
+	var args string
+	if err := r.Scan(&t.ID, &t.Ord, &t.SpaceID, &t.Name, &t.Description, &t.State, &args, &t.ProjectID, &t.EnvironmentID, &t.TenantID, &t.DeploymentID,
+		&t.Priority, &t.QueueTime, &t.ExpiryTime, &t.StartTime, &t.CompletedTime, &t.UpdatedTime, &t.HasWarnings, &t.Error, &t.WaitsFor, &t.CreatedBy, &t.Node); err != nil {
+		return err
+	}
+	return fromJSON(args, &t.Arguments)
+}
+
+// TaskQuery narrows a list of tasks; empty fields match all.
+type TaskQuery struct {
+	Spaces        []string
+	IDs           []string
+	States        []TaskState
+	Name          string
+	ProjectID     string
+	EnvironmentID string
+	TenantID      string
+	DeploymentIDs []string
+	Skip, Take    int
+}
+
+// ListTasks reads tasks, newest first, and how many match in all.
+func ListTasks(tx *Tx, q TaskQuery) (tasks []Task, total int, err error) {
+	var where conditions
+	where.in("space_id", q.Spaces)
+	where.in("id", q.IDs)
+	where.in("state", q.States)
+	where.in("deployment_id", q.DeploymentIDs)
+	where.equal("name", q.Name)
+	where.equal("project_id", q.ProjectID)
+	where.equal("environment_id", q.EnvironmentID)
+	where.equal("tenant_id", q.TenantID)
+	if err := tx.queryRow(`SELECT COUNT(*) FROM task`+where.sql(), where.args...).Scan(&total); err != nil {
+		return nil, 0, fmt.Errorf("count tasks: %w", err)
+	}
+	page := fmt.Sprintf(` ORDER BY ord DESC LIMIT $%d OFFSET $%d`, len(where.args)+1, len(where.args)+2)
+	tasks, err = readRows(tx, "tasks", `SELECT `+taskColumns+` FROM task`+where.sql()+page, scanTask, append(where.args, max(q.Take, 1), max(q.Skip, 0))...)
+	return tasks, total, err
+}
+
+// CountTasks counts tasks by state, in the given spaces or in all.
+func CountTasks(tx *Tx, spaces []string) (map[TaskState]int, error) {
+	var where conditions
+	where.in("space_id", spaces)
+	type count struct {
+		state TaskState
+		n     int
+	}
+	rows, err := readRows(tx, "task counts", `SELECT state, COUNT(*) FROM task`+where.sql()+` GROUP BY state`,
+		func(r *sql.Rows, c *count) error { return r.Scan(&c.state, &c.n) }, where.args...)
+	counts := map[TaskState]int{}
+	for _, c := range rows {
+		counts[c.state] = c.n
+	}
+	return counts, err
+}
+
+// conditions builds a WHERE clause with bound parameters only (abuse 66).
+type conditions struct {
+	parts []string
+	args  []any
+}
+
+func (c *conditions) equal(column, value string) {
+	if value != "" {
+		c.args = append(c.args, value)
+		c.parts = append(c.parts, fmt.Sprintf("%s = $%d", column, len(c.args)))
+	}
+}
+
+// in adds nothing for a nil list and matches nothing for an empty one
+// (abuse 33).
+func (c *conditions) in(column string, values any) {
+	var marks []string
+	add := func(v any) {
+		c.args = append(c.args, v)
+		marks = append(marks, fmt.Sprintf("$%d", len(c.args)))
+	}
+	switch list := values.(type) {
+	case []string:
+		if list == nil {
+			return
+		}
+		for _, v := range list {
+			add(v)
+		}
+	case []TaskState:
+		if list == nil {
+			return
+		}
+		for _, v := range list {
+			add(string(v))
+		}
+	}
+	if len(marks) == 0 {
+		c.parts = append(c.parts, "1 = 0")
+		return
+	}
+	c.parts = append(c.parts, column+" IN ("+strings.Join(marks, ",")+")")
+}
+
+func (c *conditions) sql() string {
+	if len(c.parts) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(c.parts, " AND ")
+}
+
+// LockKey is the key under which deployments exclude each other: one at a time
+// per project, environment and tenant (fault 39).
+func LockKey(p *rollout.Plan) string {
+	if p.Kind == rollout.Script {
+		return ""
+	}
+	return strings.Join([]string{p.Project.ID, p.Environment.ID, p.Tenant.ID}, "/")
+}
+
+// TakeLock takes a task's lock, or says who holds it and since when.
+func TakeLock(tx *Tx, key, task string) (holder string, since int64, err error) {
+	if _, err := tx.exec(`INSERT INTO task_lock (lock_key, task_id, since) VALUES ($1,$2,$3) ON CONFLICT (lock_key) DO NOTHING`,
+		key, task, tx.Now().UnixMilli()); err != nil {
+		return "", 0, fmt.Errorf("lock %s: %w", key, err)
+	}
+	if err := tx.queryRow(`SELECT task_id, since FROM task_lock WHERE lock_key = $1`, key).Scan(&holder, &since); err != nil {
+		return "", 0, fmt.Errorf("lock %s: %w", key, err)
+	}
+	return holder, since, nil
+}
+
+// FreeLock gives up the task's lock.
+func FreeLock(tx *Tx, task string) error {
+	if _, err := tx.exec(`DELETE FROM task_lock WHERE task_id = $1`, task); err != nil {
+		return fmt.Errorf("unlock %s: %w", task, err)
+	}
+	tx.Notify(TopicWork)
+	return nil
+}
+
+// QueuedRollouts are the tasks with a rollout that wait to start, the most
+// urgent first.
+func QueuedRollouts(tx *Tx, n int) ([]Task, error) {
+	return readRows(tx, "queue", `SELECT `+taskColumns+` FROM task WHERE state = 'Queued'
+		AND EXISTS (SELECT 1 FROM rollout WHERE rollout.id = task.id) ORDER BY priority DESC, ord LIMIT $1`, scanTask, n)
+}
+
+// ErrNoRollout says that a task has no rollout.
+var ErrNoRollout = errors.New("the task has no rollout")
+
+// Claim gives a queued rollout to its first owner under a new epoch.
+func Claim(tx *Tx, id, owner string) (epoch int64, err error) {
+	err = tx.queryRow(`UPDATE rollout SET owner = $2, epoch = epoch + 1 WHERE id = $1 RETURNING epoch`, id, owner).Scan(&epoch)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, ErrNoRollout
+	}
+	if err != nil {
+		return 0, fmt.Errorf("claim rollout %s: %w", id, err)
+	}
+	return epoch, nil
+}
+
+// Owned is a rollout and the epoch it is owned under.
+type Owned struct {
+	ID    string
+	Epoch int64
+}
+
+// TakeOver gives every unfinished rollout of other owners to this one: raises
+// its epoch and re-stamps its undelivered effects, in one transaction
+// (design 5.5).
+func TakeOver(tx *Tx, owner string) ([]Owned, error) {
+	list, err := readRows(tx, "rollouts", `UPDATE rollout SET owner = $1, epoch = epoch + 1
+		WHERE owner <> '' AND owner <> $1 AND state IN ('Queued', 'Running', 'Canceling') RETURNING id, epoch`,
+		func(r *sql.Rows, o *Owned) error { return r.Scan(&o.ID, &o.Epoch) }, owner)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range list {
+		if _, err := tx.exec(`UPDATE effect SET epoch = $2 WHERE rollout_id = $1`, o.ID, o.Epoch); err != nil {
+			return nil, fmt.Errorf("re-stamp effects of %s: %w", o.ID, err)
+		}
+	}
+	tx.Notify(TopicWork)
+	tx.Notify(TopicEffects)
+	return list, nil
+}
+
+// DueRollouts are the owner's rollouts with something to do: a report in the
+// inbox, or a timer that is due.
+func DueRollouts(tx *Tx, owner string, n int) ([]Owned, error) {
+	return readRows(tx, "due rollouts", `SELECT id, epoch FROM rollout WHERE owner = $1 AND
+		((wake_at > 0 AND wake_at <= $2) OR EXISTS (SELECT 1 FROM inbox WHERE inbox.rollout_id = rollout.id)) ORDER BY id LIMIT $3`,
+		func(r *sql.Rows, o *Owned) error { return r.Scan(&o.ID, &o.Epoch) }, owner, tx.Now().UnixMilli(), n)
+}
+
+// NextWake is when the owner's next timer is due, unix milliseconds; 0: never.
+func NextWake(tx *Tx, owner string) (at int64, err error) {
+	err = tx.queryRow(`SELECT COALESCE(MIN(wake_at), 0) FROM rollout WHERE owner = $1 AND wake_at > 0`, owner).Scan(&at)
+	if err != nil {
+		return 0, fmt.Errorf("read next wake: %w", err)
+	}
+	return at, nil
+}
