@@ -1,0 +1,218 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/slipwayhq/slipway/internal/store"
+)
+
+const (
+	renewEvery = 2 * time.Second
+	fenceAfter = 4 * time.Second // before the lease ends for the others
+	pollEvery  = time.Second     // behind the wake-ups
+	// piece is how many rollouts one round looks at.
+	piece = 256
+)
+
+// Config is what an Engine needs.
+type Config struct {
+	DB     *store.DB
+	Node   string // this node's name, stable across restarts
+	Logger *slog.Logger
+}
+
+// Engine drives the rollouts that this node owns.
+type Engine struct {
+	db    *store.DB
+	node  string
+	log   *slog.Logger
+	owner string // node and epoch, once Run has begun
+}
+
+// New makes an engine; Run starts it.
+func New(c Config) *Engine {
+	return &Engine{db: c.DB, node: c.Node, log: c.Logger}
+}
+
+// Run begins a new epoch of the node, takes over what it or others left
+// behind, and drives rollouts until the context ends. It returns
+// store.ErrFenced when the node's lease was lost: the process must not go on.
+func (e *Engine) Run(ctx context.Context) error {
+	work, stop := e.db.Watch(store.TopicWork)
+	defer stop()
+	if err := e.takeOver(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go e.keepLease(ctx, cancel)
+	for {
+		wait, err := e.round(ctx)
+		if err != nil && ctx.Err() == nil {
+			e.log.ErrorContext(ctx, "round of turns", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			if cause := context.Cause(ctx); errors.Is(cause, store.ErrFenced) {
+				return cause
+			}
+			return nil
+		case <-work:
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (e *Engine) takeOver(ctx context.Context) error {
+	var taken []store.Owned
+	err := e.db.Write(ctx, func(tx *store.Tx) (err error) {
+		if e.owner, err = store.StartNode(tx, e.node); err != nil {
+			return err
+		}
+		if err := store.LoseSessions(tx, e.node, "the server restarted"); err != nil {
+			return err
+		}
+		taken, err = store.TakeOver(tx, e.owner)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("take over rollouts: %w", err)
+	}
+	e.log.InfoContext(ctx, "node started", "owner", e.owner, "rollouts_taken_over", len(taken))
+	return nil
+}
+
+// keepLease renews the node's lease and ends the run when it could not be
+// renewed in time, before any other node may take over (fault 27).
+func (e *Engine) keepLease(ctx context.Context, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	renewed := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := e.db.Write(ctx, func(tx *store.Tx) error { return store.RenewLease(tx, e.owner) })
+		switch {
+		case err == nil:
+			renewed = time.Now()
+		case errors.Is(err, store.ErrFenced):
+			cancel(store.ErrFenced)
+			return
+		case time.Since(renewed) > fenceAfter:
+			e.log.WarnContext(ctx, "lease not renewed; no turns until it is", "error", err)
+		}
+	}
+}
+
+// round starts what may start and turns what has something to do, and says how
+// long to wait when nothing wakes it.
+func (e *Engine) round(ctx context.Context) (time.Duration, error) {
+	var errs error
+	errs = errors.Join(errs, e.dispatch(ctx))
+	for {
+		var due []store.Owned
+		err := e.db.Read(ctx, func(tx *store.Tx) (err error) {
+			due, err = store.DueRollouts(tx, e.owner, piece)
+			return err
+		})
+		if err != nil || len(due) == 0 {
+			return pollEvery, errors.Join(errs, err)
+		}
+		progress := false
+		for _, o := range due {
+			err := e.turn(ctx, o)
+			progress = progress || err == nil
+			errs = errors.Join(errs, err)
+		}
+		if !progress {
+			return pollEvery, errs
+		}
+		errs = errors.Join(errs, e.dispatch(ctx))
+	}
+}
+
+func (e *Engine) turn(ctx context.Context, o store.Owned) error {
+	err := e.db.Write(ctx, func(tx *store.Tx) error {
+		t, err := store.OpenTurn(tx, o.ID, e.owner, o.Epoch)
+		if err != nil {
+			return err
+		}
+		return Turn(t)
+	})
+	if err != nil {
+		return fmt.Errorf("turn of %s: %w", o.ID, err)
+	}
+	return nil
+}
+
+// dispatch starts the queued rollouts that nothing holds back and says of the
+// others what they wait for.
+func (e *Engine) dispatch(ctx context.Context) error {
+	var queued []store.Task
+	err := e.db.Read(ctx, func(tx *store.Tx) (err error) {
+		queued, err = store.QueuedRollouts(tx, piece)
+		return err
+	})
+	for i := range queued {
+		err = errors.Join(err, e.db.Write(ctx, func(tx *store.Tx) error { return e.start(tx, queued[i].ID) }))
+	}
+	return err
+}
+
+// start claims and begins one queued rollout, or notes why it waits.
+func (e *Engine) start(tx *store.Tx, id string) error {
+	task, err := store.GetTask(tx, id)
+	if err != nil || task.State != store.TaskQueued {
+		return err
+	}
+	now := tx.Now().UnixMilli()
+	if task.QueueTime > now {
+		return nil
+	}
+	if task.ExpiryTime != 0 && task.ExpiryTime < now {
+		return store.ExpireTask(tx, task)
+	}
+	plan, err := store.LoadPlan(tx, id)
+	if err != nil {
+		return err
+	}
+	if key := store.LockKey(plan); key != "" {
+		if waits, err := waitFor(tx, key, task); err != nil || waits {
+			return err
+		}
+	}
+	members, err := Members(tx, plan)
+	if err != nil {
+		return err
+	}
+	epoch, err := store.Claim(tx, id, e.owner)
+	if err != nil {
+		return err
+	}
+	t, err := store.OpenTurn(tx, id, e.owner, epoch)
+	if err != nil {
+		return err
+	}
+	return Start(t, e.node, members)
+}
+
+// waitFor takes the task's lock; when another holds it, the task says so.
+func waitFor(tx *store.Tx, key string, task *store.Task) (bool, error) {
+	holder, since, err := store.TakeLock(tx, key, task.ID)
+	if err != nil || holder == task.ID {
+		return false, err
+	}
+	text := fmt.Sprintf("%s deploys the same project to the same environment since %s.", holder, time.UnixMilli(since).UTC().Format(time.RFC3339))
+	if task.WaitsFor == text {
+		return true, nil
+	}
+	task.WaitsFor = text
+	return true, store.UpdateTask(tx, task)
+}
