@@ -42,7 +42,7 @@ func Table() []Row {
 		{Name: "blob"},
 		{Name: "packages", MayImport: []string{"blob"}},
 		{Name: "configure", MayImport: []string{"template"}},
-		{Name: "app", MayImport: []string{"store", "authz", "rollout", "variables", "steps", "packages"}},
+		{Name: "app", MayImport: []string{"store", "authz", "rollout", "variables", "steps", "packages", "blob"}},
 		{Name: "engine", MayImport: []string{"store", "rollout", "steps", "variables", "secret"}},
 		{Name: "gateway", MayImport: []string{"agentrpc", "store", "rollout", "packages", "blob", "secret"}},
 		{Name: "agentrpc"},

@@ -76,9 +76,17 @@ func failsWithoutTargets(in *PlanInput) bool {
 
 func candidates(in *PlanInput) []variables.Candidate {
 	var list []variables.Candidate
-	for rank, set := range in.Variables {
+	for n, set := range in.Variables {
+		rank := variables.Library
+		if n == 0 {
+			rank = variables.Project
+		}
 		for i := range set.Variables {
-			list = append(list, variables.Candidate{Variable: set.Variables[i], SetID: set.ID, Rank: rank})
+			v := &set.Variables[i]
+			if answer, given := prompted(in, v); given {
+				list = append(list, answer)
+			}
+			list = append(list, variables.Candidate{Variable: v, SetID: set.ID, Rank: rank, Order: n})
 		}
 	}
 	return list
