@@ -1,0 +1,55 @@
+package agent_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/slipwayhq/slipway/internal/agent"
+)
+
+func TestFileDiskKeepsTheJournal(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	disk, err := agent.OpenFileDisk(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := agent.OpenFileDisk(dir); !errors.Is(err, agent.ErrLocked) {
+		t.Errorf("two agents on one home: %v", err)
+	}
+	j := open(t, disk)
+	must(t)(j.Start(order("a", 1), []byte("job"), false))
+	must(t)(j.Query(order("b", 1), true))
+	if err := disk.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := os.OpenFile(filepath.Join(dir, "journal"), os.O_WRONLY|os.O_APPEND, 0); err != nil {
+		t.Fatal(err)
+	} else if _, err := f.WriteString("\xf7SJ\x01torn"); errors.Join(err, f.Close()) != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		disk, err = agent.OpenFileDisk(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j = open(t, disk)
+		if j.Get("a").Phase != agent.Starting || j.Get("b").Phase != agent.Closed {
+			t.Errorf("read back: %+v, %+v", j.Get("a"), j.Get("b"))
+		}
+		if err := disk.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"journal", "reserve", "lock"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	if err := errors.Join(disk.Spend(), disk.Spend()); err != nil {
+		t.Error(err)
+	}
+}
