@@ -41,6 +41,8 @@ type RunningAttempt struct {
 	Rollout  string
 	Executor string
 	Epoch    int64 // its rollout's
+	// Started: the agent has said that it journaled the start.
+	Started bool
 	// StartPending: the effect that starts it was not answered yet.
 	StartPending bool
 }
@@ -48,12 +50,12 @@ type RunningAttempt struct {
 // RunningAttempts are the machine's attempts that were sent and have no
 // outcome yet: what a new link has to follow.
 func RunningAttempts(tx *Tx, machine string) ([]RunningAttempt, error) {
-	return readRows(tx, "running attempts", `SELECT a.id, a.rollout_id, a.executor, r.epoch,
+	return readRows(tx, "running attempts", `SELECT a.id, a.rollout_id, a.executor, r.epoch, a.started_at > 0,
 		EXISTS (SELECT 1 FROM effect e WHERE e.attempt = a.id AND e.kind = 'Start')
 		FROM attempt a JOIN rollout r ON r.id = a.rollout_id
 		WHERE a.executor = $1 AND a.outcome = '' AND a.sent_at > 0 ORDER BY a.id`,
 		func(r *sql.Rows, a *RunningAttempt) error {
-			return r.Scan(&a.ID, &a.Rollout, &a.Executor, &a.Epoch, &a.StartPending)
+			return r.Scan(&a.ID, &a.Rollout, &a.Executor, &a.Epoch, &a.Started, &a.StartPending)
 		}, machine)
 }
 

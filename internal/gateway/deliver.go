@@ -1,0 +1,232 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/rollout"
+	"github.com/slipwayhq/slipway/internal/store"
+)
+
+// logQuota is how many bytes of an attempt's log are kept (abuse 14).
+const logQuota = 100 << 20
+
+// Deliver carries out one effect on its agent. follow says that the attempt
+// runs or has ended there, so that Receive has to fetch its output and result.
+//
+// ErrStale means to step aside; any other error that the effect is still there
+// and may be tried again, over this link or the next: every step is idempotent
+// by attempt id (faults 3, 4, 17). Effects of the same attempt may be delivered
+// in any order (fault 18).
+func (c *Core) Deliver(ctx context.Context, agent Agent, d *store.Delivery) (follow bool, err error) {
+	switch d.Kind {
+	case rollout.StartAttempt:
+		return c.start(ctx, agent, d)
+	case rollout.CancelAttempt:
+		return c.cancel(ctx, agent, d)
+	case rollout.ForgetAttempt:
+		return false, c.Forget(ctx, agent, []store.Delivery{*d})
+	default:
+		return false, fmt.Errorf("effect %s/%d/%d has the kind %q, which no agent can be sent", d.Rollout, d.Seq, d.N, d.Kind)
+	}
+}
+
+func workOf(d *store.Delivery) Work {
+	return Work{Attempt: d.Attempt, Rollout: d.Rollout, Machine: d.Machine, Epoch: d.Epoch}
+}
+
+// start sends the packages, then marks the attempt sent in a transaction of its
+// own, and only then sends the order to start: up to that commit the attempt is
+// provably not started and may be withdrawn.
+func (c *Core) start(ctx context.Context, agent Agent, d *store.Delivery) (follow bool, err error) {
+	for sent := false; ; sent = true {
+		follow, send, err := c.startWith(ctx, agent, d)
+		if err != nil || len(send) == 0 {
+			return follow, err
+		}
+		problem := "the agent's package store lost what was just sent"
+		if !sent {
+			problem, err = c.send(ctx, agent, send)
+		}
+		if err != nil {
+			return false, err
+		}
+		if problem != "" {
+			return false, c.endWithout(ctx, workOf(d), d, notStarted(problem))
+		}
+	}
+}
+
+// startWith starts the attempt if the agent holds its packages, and otherwise
+// says which ones to send first. It does not keep the payload in memory while
+// they travel.
+func (c *Core) startWith(ctx context.Context, agent Agent, d *store.Delivery) (follow bool, send []*agentrpc.Package, err error) {
+	free, err := c.Orders.take(ctx)
+	if err != nil {
+		return false, nil, err
+	}
+	defer free()
+	order, err := c.order(ctx, d.Attempt)
+	if ctx.Err() != nil {
+		return false, nil, context.Cause(ctx)
+	}
+	if err != nil {
+		c.Log.ErrorContext(ctx, "attempt cannot be rendered", "attempt", d.Attempt, "error", err)
+		return false, nil, c.endWithout(ctx, workOf(d), d, notStarted("the server cannot prepare it: "+clip(err.Error(), maxReason)))
+	}
+	send, problem, err := c.missing(ctx, agent, order.packages)
+	switch {
+	case err != nil || len(send) > 0:
+		return false, send, err
+	case problem != "":
+		return false, nil, c.endWithout(ctx, workOf(d), d, notStarted(problem))
+	}
+	follow, err = c.startNow(ctx, agent, d, order)
+	return follow, nil, err
+}
+
+func (c *Core) startNow(ctx context.Context, agent Agent, d *store.Delivery, order *order) (follow bool, err error) {
+	goes, err := c.markSent(ctx, d)
+	if err != nil || !goes {
+		return false, err
+	}
+	answer, err := agent.Start(ctx, &agentrpc.StartRequest{
+		Attempt: d.Attempt, Rollout: d.Rollout, Epoch: d.Epoch, Payload: order.bytes, PayloadSha256: order.sum,
+	})
+	switch {
+	case stale(err):
+		return false, ErrStale
+	case refusal(err):
+		return c.refused(ctx, agent, d, reason(err))
+	case err != nil:
+		return false, fmt.Errorf("start attempt %s: %w", d.Attempt, err)
+	}
+	return c.started(ctx, d, answer.State, answer.Result)
+}
+
+// markSent commits that the first byte is about to go out, unless the start was
+// withdrawn or belongs to a former owner meanwhile.
+func (c *Core) markSent(ctx context.Context, d *store.Delivery) (goes bool, err error) {
+	var current bool
+	err = c.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		if current, err = store.Deliverable(tx, d); err != nil || !current {
+			return err
+		}
+		if goes, err = store.MarkSent(tx, d.Attempt); err != nil || goes {
+			return err
+		}
+		return store.Delivered(tx, d)
+	})
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("mark attempt %s sent: %w", d.Attempt, err)
+	case !current:
+		return false, ErrStale
+	default:
+		return goes, nil
+	}
+}
+
+// started stores the agent's answer to Start or to the question that took its
+// place.
+func (c *Core) started(ctx context.Context, d *store.Delivery, state agentrpc.AttemptState, result *agentrpc.Result) (follow bool, err error) {
+	switch {
+	case state == agentrpc.AttemptState_ATTEMPT_STATE_CLOSED:
+		return false, c.endWithout(ctx, workOf(d), d, notStarted("it was closed before it started"))
+	case state == agentrpc.AttemptState_ATTEMPT_STATE_ENDED && result.GetOutcome() == agentrpc.Outcome_OUTCOME_NOT_STARTED:
+		return false, c.endWithout(ctx, workOf(d), d, notStarted(clip(result.GetReason(), maxReason)))
+	case state == agentrpc.AttemptState_ATTEMPT_STATE_RUNNING, state == agentrpc.AttemptState_ATTEMPT_STATE_ENDED:
+		err := c.DB.Write(ctx, func(tx *store.Tx) error {
+			if err := postStarted(tx, d.Rollout, d.Attempt); err != nil {
+				return err
+			}
+			return store.Delivered(tx, d)
+		})
+		if err != nil {
+			return false, fmt.Errorf("record the start of attempt %s: %w", d.Attempt, err)
+		}
+		return true, nil
+	default:
+		return false, fmt.Errorf("start attempt %s: the agent answered with state %s", d.Attempt, state)
+	}
+}
+
+// refused settles what an agent that refused to start really did: a tombstone
+// proves that it did not.
+func (c *Core) refused(ctx context.Context, agent Agent, d *store.Delivery, why string) (follow bool, err error) {
+	answer, err := c.ask(ctx, agent, workOf(d), true)
+	if err != nil {
+		return false, err
+	}
+	if answer.State == agentrpc.AttemptState_ATTEMPT_STATE_CLOSED {
+		return false, c.endWithout(ctx, workOf(d), d, notStarted(why))
+	}
+	return c.started(ctx, d, answer.State, answer.Result)
+}
+
+// cancel asks the agent to end the attempt. One that it never saw is closed by
+// a tombstone, so that a start that is still on its way finds it shut
+// (fault 18).
+func (c *Core) cancel(ctx context.Context, agent Agent, d *store.Delivery) (follow bool, err error) {
+	answer, err := agent.Cancel(ctx, &agentrpc.CancelRequest{Attempt: d.Attempt, Rollout: d.Rollout, Epoch: d.Epoch, GraceMs: d.GraceMS})
+	if stale(err) {
+		return false, ErrStale
+	}
+	if err != nil {
+		return false, fmt.Errorf("cancel attempt %s: %w", d.Attempt, err)
+	}
+	state := answer.State
+	if state == agentrpc.AttemptState_ATTEMPT_STATE_UNSEEN {
+		asked, err := c.ask(ctx, agent, workOf(d), true)
+		if err != nil {
+			return false, err
+		}
+		state = asked.State
+	}
+	switch state {
+	case agentrpc.AttemptState_ATTEMPT_STATE_CLOSED:
+		return false, c.endWithout(ctx, workOf(d), d, notStarted("canceled before it started"))
+	case agentrpc.AttemptState_ATTEMPT_STATE_RUNNING, agentrpc.AttemptState_ATTEMPT_STATE_ENDED:
+		return true, c.delivered(ctx, []store.Delivery{*d})
+	default:
+		return false, fmt.Errorf("cancel attempt %s: the agent answered with state %s", d.Attempt, state)
+	}
+}
+
+// Forget lets the agent drop the records of attempts whose results are
+// committed.
+func (c *Core) Forget(ctx context.Context, agent Agent, list []store.Delivery) error {
+	req := &agentrpc.ForgetRequest{}
+	for i := range list {
+		req.Attempts = append(req.Attempts, list[i].Attempt)
+	}
+	_, err := agent.Forget(ctx, req)
+	if refusal(err) && len(list) > 1 { // one that has not ended holds up no other
+		var errs []error
+		for i := range list {
+			errs = append(errs, c.Forget(ctx, agent, list[i:i+1]))
+		}
+		return errors.Join(errs...)
+	}
+	if err != nil {
+		return fmt.Errorf("forget %d attempts: %w", len(list), err)
+	}
+	return c.delivered(ctx, list)
+}
+
+func (c *Core) delivered(ctx context.Context, list []store.Delivery) error {
+	err := c.DB.Write(ctx, func(tx *store.Tx) error {
+		for i := range list {
+			if err := store.Delivered(tx, &list[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("drop delivered effects: %w", err)
+	}
+	return nil
+}

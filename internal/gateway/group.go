@@ -1,0 +1,110 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/slipwayhq/slipway/internal/store"
+)
+
+const (
+	// gather is how long the first of a group waits for others: less than an
+	// fsync on most disks.
+	gather = 2 * time.Millisecond
+	// groupSize bounds the members of one transaction.
+	groupSize = 256
+)
+
+// group commits what many callers want to write in few transactions, so that a
+// thousand agents that report at once do not pay a thousand fsyncs.
+//
+// The first caller leads: it gathers for a moment, commits all that wait, and
+// hands the lead to the first that came meanwhile. Where one of a group fails,
+// each is run in a transaction of its own, so that none fails for another.
+type group struct {
+	db  *store.DB
+	run context.Context //nolint:containedctx // the gateway's own; a caller that gives up takes nobody along
+
+	mu      sync.Mutex
+	waiting []*member
+	leading bool
+}
+
+// member is one caller of Write.
+type member struct {
+	f    func(*store.Tx) error
+	turn chan bool // true: lead; false: done
+	err  error
+}
+
+// Read implements Records.
+func (g *group) Read(ctx context.Context, f func(*store.Tx) error) error { return g.db.Read(ctx, f) }
+
+// Write implements Records.
+func (g *group) Write(ctx context.Context, f func(*store.Tx) error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	m := &member{f: f, turn: make(chan bool, 1)}
+	g.mu.Lock()
+	g.waiting = append(g.waiting, m)
+	if !g.leading {
+		g.leading = true
+		m.turn <- true
+	}
+	g.mu.Unlock()
+	if <-m.turn {
+		g.lead()
+	}
+	return m.err
+}
+
+// lead commits one group, which its caller is part of.
+func (g *group) lead() {
+	pause(g.run, gather)
+	g.mu.Lock()
+	batch := g.waiting[:min(groupSize, len(g.waiting))]
+	g.waiting = g.waiting[len(batch):]
+	g.mu.Unlock()
+	g.commit(batch)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) > 0 {
+		g.waiting[0].turn <- true
+	} else {
+		g.waiting, g.leading = nil, false
+	}
+	for _, m := range batch[1:] {
+		m.turn <- false
+	}
+}
+
+func (g *group) commit(batch []*member) {
+	err := g.db.Write(g.run, func(tx *store.Tx) error {
+		for _, m := range batch {
+			if err := m.f(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		return
+	}
+	for _, m := range batch {
+		m.err = g.db.Write(g.run, m.f)
+	}
+}
+
+// pause waits and says whether ctx let it.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

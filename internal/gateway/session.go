@@ -1,0 +1,244 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/store"
+)
+
+// pingEvery is how often an agent is asked who it is; together with the
+// deadline of the answer it bounds how long a half-open link lives (fault 16).
+const pingEvery = 10 * time.Second
+
+var (
+	errNoAnswer = errors.New("the agent did not answer in time")
+	errEnded    = errors.New("the session ended")
+	errHeld     = errors.New("the session is held")
+)
+
+// session is one link to one machine: one goroutine, run, and those of the work
+// under way on it.
+type session struct {
+	g     *Gateway
+	m     *machine
+	seat  *seat
+	link  *agentrpc.Link
+	agent Agent
+	log   *slog.Logger
+
+	wake    chan struct{} // something to deliver, or a reason to look
+	over    chan struct{} // closed by end
+	ending  sync.Once
+	why     error        // why it ended; set before over is closed
+	skew    atomic.Int64 // the agent's clock minus the server's, ms
+	strayed map[string]bool
+
+	// The loop's own.
+	about      *agentrpc.DescribeResponse
+	heldAs     string
+	generation atomic.Int64
+	heard      atomic.Bool // since the last flush
+	disowned   atomic.Bool // the row is no longer this session's
+
+	work atomic.Pointer[work] // nil while it is held
+}
+
+// poke wakes the session's loop.
+func (s *session) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// end asks the session to end, once, with the reason.
+func (s *session) end(why error) {
+	s.ending.Do(func() {
+		s.why = why
+		close(s.over)
+	})
+}
+
+// run serves the session until the link, the session or ctx ends, and returns
+// the reason.
+func (s *session) run(ctx context.Context) error {
+	defer s.stopWork()
+	timer := time.NewTimer(s.g.jitter(pingEvery))
+	defer timer.Stop()
+	s.step(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-s.over:
+			return s.why
+		case <-s.link.Done():
+			return s.link.Err()
+		case <-s.wake:
+			s.step(ctx)
+		case <-timer.C:
+			if err := s.ping(ctx); err != nil {
+				return err
+			}
+			s.step(ctx)
+			timer.Reset(s.g.jitter(pingEvery))
+		}
+	}
+}
+
+// step brings the session as far as it can get now: into its seat, and what
+// waits for the machine on its way.
+func (s *session) step(ctx context.Context) {
+	if s.disowned.CompareAndSwap(true, false) {
+		s.stopWork()
+	}
+	w := s.work.Load()
+	if w == nil {
+		if w = s.begin(ctx); w == nil {
+			return
+		}
+	}
+	if err := w.pump(ctx); err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "read deliveries", "error", err)
+	}
+}
+
+// begin asks for the seat and takes up the work that is under way.
+func (s *session) begin(ctx context.Context) *work {
+	held, err := s.seat.sit(ctx, s)
+	if err != nil {
+		s.log.ErrorContext(ctx, "open session", "error", err)
+	}
+	if err != nil || held != "" {
+		return nil
+	}
+	w := newWork(ctx, s)
+	s.work.Store(w)
+	s.heldAs = ""
+	s.log.InfoContext(ctx, "session open", "remote", s.link.RemoteAddr(), "incarnation", s.about.Incarnation, "generation", s.generation.Load())
+	if err := w.resume(ctx); err != nil {
+		s.log.ErrorContext(ctx, "read running attempts", "error", err)
+	}
+	w.tidy(ctx, s.about.Attempts)
+	return w
+}
+
+// stopWork ends the goroutines of the work under way and waits for them.
+func (s *session) stopWork() {
+	if w := s.work.Swap(nil); w != nil {
+		w.stop(errHeld)
+	}
+}
+
+// ping asks the agent who it is: the application's sign of life.
+func (s *session) ping(ctx context.Context) error {
+	about, err := s.describe(ctx)
+	if err != nil {
+		return fmt.Errorf("the agent does not answer: %w", err)
+	}
+	if about.Incarnation != s.about.Incarnation || about.BootId != s.about.BootId {
+		return errors.New("another agent answers on the same link")
+	}
+	s.about = about
+	s.heard.Store(true)
+	if w := s.work.Load(); w != nil {
+		w.tidy(ctx, about.Attempts)
+	}
+	return nil
+}
+
+func (s *session) describe(ctx context.Context) (*agentrpc.DescribeResponse, error) {
+	now := s.g.now().UnixMilli()
+	about, err := s.agent.Describe(ctx, &agentrpc.DescribeRequest{NowMs: now})
+	if err == nil {
+		s.skew.Store(about.NowMs - now)
+	}
+	return about, err
+}
+
+// answers says whether the agent at the other end is alive.
+func (s *session) answers(ctx context.Context) error {
+	_, err := s.agent.Describe(ctx, &agentrpc.DescribeRequest{NowMs: s.g.now().UnixMilli()})
+	return err
+}
+
+// open records the session, unless the agent's start counter has gone back:
+// its journal may have, too, and it could start again what has run (fault 32).
+func (s *session) open(ctx context.Context) (held string, err error) {
+	row := store.Session{
+		Machine: s.m.id, Node: s.g.node, State: store.SessionConnected, Incarnation: s.about.Incarnation, Facts: s.facts(),
+	}
+	err = s.g.group.Write(ctx, func(tx *store.Tx) error {
+		held = ""
+		was, err := store.GetSession(tx, s.m.id)
+		if err != nil {
+			return err
+		}
+		if was != nil && was.Facts[factPin] == s.m.pin && s.about.Incarnation < was.Incarnation {
+			held = fmt.Sprintf("The agent's start counter went back from %d to %d: the machine was restored from an older copy. "+
+				"Confirm it before it gets work again.", was.Incarnation, s.about.Incarnation)
+			return nil
+		}
+		return store.OpenSession(tx, &row)
+	})
+	if err == nil && held == "" {
+		s.generation.Store(row.Generation)
+	}
+	return held, err
+}
+
+// hold records that the session gets no work, and why, once per reason.
+func (s *session) hold(ctx context.Context, state store.SessionState, reason string) error {
+	if s.heldAs == reason {
+		return nil
+	}
+	row := store.Session{
+		Machine: s.m.id, Node: s.g.node, State: state, Incarnation: s.about.Incarnation, Facts: s.facts(), Reason: reason,
+	}
+	if err := s.g.group.Write(ctx, func(tx *store.Tx) error { return store.HoldSession(tx, &row) }); err != nil {
+		return err
+	}
+	s.heldAs = reason
+	s.log.WarnContext(ctx, "session held", "state", state, "remote", s.link.RemoteAddr(), "reason", reason)
+	return nil
+}
+
+// close records the end of the session, if it worked.
+func (s *session) close(why error) {
+	if !s.seat.leave(s) {
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(s.g.group.run), closeTime, errNoAnswer)
+	defer cancel()
+	err := s.g.db.Write(ctx, func(tx *store.Tx) error {
+		return store.CloseSession(tx, s.m.id, s.generation.Load(), store.SessionLost, clip(why.Error(), maxReason))
+	})
+	if err != nil {
+		s.log.ErrorContext(ctx, "close session", "error", err)
+	}
+	s.log.InfoContext(ctx, "session closed", "reason", why)
+}
+
+// closeTime bounds the last write of a session while the server stops.
+const closeTime = 5 * time.Second
+
+// factPin is the fact that says which key the session's agent has.
+const factPin = "Thumbprint"
+
+func (s *session) facts() map[string]string {
+	a := s.about
+	return map[string]string{
+		factPin: s.m.pin, "SubscriptionId": a.SubscriptionId, "Version": a.Version, "Hostname": a.Hostname,
+		"OS": a.Os, "OSDescription": a.OsDescription, "Architecture": a.Arch, "Shell": a.Shell, "ShellVersion": a.ShellVersion,
+		"BootId": a.BootId, "FreeDiskBytes": strconv.FormatInt(a.FreeDiskBytes, 10),
+		"ClockSkewMs": strconv.FormatInt(s.skew.Load(), 10), "Remote": s.link.RemoteAddr(),
+	}
+}
