@@ -129,7 +129,8 @@ type GitDependency struct {
 }
 
 // DeploymentProcessKind declares DeploymentProcess. Feeds and packages are not
-// checked on save (octopus-api.md 2.6).
+// checked on save (octopus-api.md 2.6). A channel that is deleted stays in the
+// lists of actions: without it, an action for one channel would be for all.
 var DeploymentProcessKind = &Kind{
 	Name: "DeploymentProcess", Noun: "deployment process", Table: "deployment_process", Route: "deploymentprocesses",
 	Permission: "Process",
@@ -137,7 +138,7 @@ var DeploymentProcessKind = &Kind{
 		{Path: "ProjectId", Column: "project_id", Ref: "Project", Tie: Owner},
 		{Path: "Steps.Actions.Environments", List: true, Ref: "Environment"},
 		{Path: "Steps.Actions.ExcludedEnvironments", List: true, Ref: "Environment"},
-		{Path: "Steps.Actions.Channels", List: true, Ref: "Channel", Tie: Pruned},
+		{Path: "Steps.Actions.Channels", List: true, Ref: "Channel", Tie: Loose},
 		{Path: "Steps.Actions.WorkerPoolId", List: true, Ref: "WorkerPool", Tie: Loose},
 		{Path: "Steps.Actions.Packages.FeedId", List: true, Ref: "Feed", Tie: Loose},
 		{Path: "Steps.Actions.Packages.PackageId", List: true},

@@ -75,22 +75,16 @@ func (r *Keyring) Mint(id string) (key *DataKey, wrapped []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	nonce := make([]byte, r.master.NonceSize())
-	rand.Read(nonce)
-	return &DataKey{id: id, aead: aead}, r.master.Seal(nonce, nonce, raw, wrapData(id)), nil
+	return &DataKey{id: id, aead: aead}, r.wrap(id, raw), nil
 }
 
 func wrapData(id string) []byte { return bind("data key", id, "") }
 
 // Unwrap opens a wrapped data key; it does not add it.
 func (r *Keyring) Unwrap(id string, wrapped []byte) (*DataKey, error) {
-	n := r.master.NonceSize()
-	if len(wrapped) < n {
-		return nil, fmt.Errorf("unwrap data key %s: %w", id, ErrOpen)
-	}
-	raw, err := r.master.Open(nil, wrapped[:n], wrapped[n:], wrapData(id))
+	raw, err := r.unwrap(id, wrapped)
 	if err != nil {
-		return nil, fmt.Errorf("unwrap data key %s: %w", id, ErrOpen)
+		return nil, err
 	}
 	aead, err := newAEAD(raw)
 	if err != nil {
@@ -99,20 +93,32 @@ func (r *Keyring) Unwrap(id string, wrapped []byte) (*DataKey, error) {
 	return &DataKey{id: id, aead: aead}, nil
 }
 
-// Rewrap wraps the data key of one master key with another, for rotation; boxes
-// stay as they are.
-func (r *Keyring) Rewrap(id string, wrapped []byte, next *Keyring) ([]byte, error) {
+func (r *Keyring) unwrap(id string, wrapped []byte) ([]byte, error) {
 	n := r.master.NonceSize()
 	if len(wrapped) < n {
-		return nil, fmt.Errorf("rewrap data key %s: %w", id, ErrOpen)
+		return nil, fmt.Errorf("unwrap data key %s: %w", id, ErrOpen)
 	}
 	raw, err := r.master.Open(nil, wrapped[:n], wrapped[n:], wrapData(id))
 	if err != nil {
-		return nil, fmt.Errorf("rewrap data key %s: %w", id, ErrOpen)
+		return nil, fmt.Errorf("unwrap data key %s: %w", id, ErrOpen)
 	}
-	nonce := make([]byte, next.master.NonceSize())
+	return raw, nil
+}
+
+func (r *Keyring) wrap(id string, raw []byte) []byte {
+	nonce := make([]byte, r.master.NonceSize())
 	rand.Read(nonce)
-	return next.master.Seal(nonce, nonce, raw, wrapData(id)), nil
+	return r.master.Seal(nonce, nonce, raw, wrapData(id))
+}
+
+// Rewrap wraps the data key of one master key with another, for rotation; boxes
+// stay as they are.
+func (r *Keyring) Rewrap(id string, wrapped []byte, next *Keyring) ([]byte, error) {
+	raw, err := r.unwrap(id, wrapped)
+	if err != nil {
+		return nil, err
+	}
+	return next.wrap(id, raw), nil
 }
 
 // Add makes data keys known.

@@ -46,6 +46,16 @@ func within(doc resource.Doc, space string) bool {
 	return doc.Kind().Reach == resource.SystemWide || has == space || has == "" && doc.Kind().Reach == resource.Either
 }
 
+// Lookup reads a document of a space by its id or its slug: what may stand in
+// an address. Clients rely on a name not being found there (octopus-api.md 1.5).
+func Lookup[T any, P document[T]](tx *Tx, space, key string) (*T, error) {
+	doc, err := LookupDoc(tx, kindOf[T, P](), space, key)
+	if err != nil {
+		return nil, err
+	}
+	return (*T)(doc.(P)), nil
+}
+
 // Find reads a document of a space by its id, its slug or its name, in this
 // order; names are compared folded. Of several documents with the name (names
 // that are unique within a project only), it is NotFound.
@@ -101,14 +111,25 @@ func (tx *Tx) load(k *resource.Kind, id string) (*stored, error) {
 	return &s, err
 }
 
+// LookupDoc is Lookup for a kind known at run time.
+func LookupDoc(tx *Tx, k *resource.Kind, space, key string) (resource.Doc, error) {
+	return tx.findBy(k, space, key, match{"id", key}, match{"slug", key})
+}
+
 // FindDoc is Find for a kind known at run time.
 func FindDoc(tx *Tx, k *resource.Kind, space, key string) (resource.Doc, error) {
-	for _, by := range []struct{ column, value string }{{"id", key}, {"slug", key}, {"name_key", resource.Fold(key)}} {
-		if by.value == "" || by.column == "slug" && !k.Slug || by.column == "name_key" && k.NameField == "" {
+	return tx.findBy(k, space, key, match{"id", key}, match{"slug", key}, match{"name_key", resource.Fold(key)})
+}
+
+type match struct{ column, value string }
+
+func (tx *Tx) findBy(k *resource.Kind, space, key string, matches ...match) (resource.Doc, error) {
+	for _, m := range matches {
+		if m.value == "" || m.column == "slug" && !k.Slug || m.column == "name_key" && k.NameField == "" {
 			continue
 		}
 		b := newBuilder(tx.db.dialect, k)
-		b.where(by.column+" = %s", by.value)
+		b.where(m.column+" = %s", m.value)
 		b.inSpace(space)
 		docs, err := tx.selectDocs(k, b.sql()+" LIMIT 2", b.args)
 		if err != nil {

@@ -17,6 +17,9 @@ import (
 // one in a row was written by a newer build and is refused.
 const documentFormat = 1
 
+// maxDocument is the largest document, in bytes of JSON (abuse 58).
+const maxDocument = 16 << 20
+
 // row is a document as its table holds it.
 type row struct {
 	id, space     string
@@ -47,6 +50,9 @@ func encode(doc resource.Doc, stored []byte) (*row, error) {
 	text, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s %s: %w", k.Name, *head.ID, err)
+	}
+	if len(text) > maxDocument {
+		return nil, resource.Errorf(resource.TooLarge, "This %s is larger than 16 MiB. Please move large texts into packages.", k.Noun)
 	}
 	tree, err := parseTree(text)
 	if err != nil {
