@@ -26,8 +26,8 @@ const goodKey = "API-GOODGOODGOODGOODGOODGOODGOOD"
 type door struct{ after atomic.Int64 }
 
 func administrator() app.Caller {
-	role, _ := authz.BuiltInRole(authz.RoleSystemAdministrator)
-	return app.Caller{Subject: authz.Subject{UserID: "Users-1", Username: "admin", Grants: []authz.Grant{{Permissions: role.Set(true)}}}}
+	role, _ := authz.BuiltInRole(resource.RoleSystemAdministrator)
+	return app.Caller{Subject: authz.Subject{UserID: "Users-1", Username: "admin", Grants: []authz.Grant{{Permissions: authz.Granted(role, true)}}}}
 }
 
 func (d *door) ByKey(_ context.Context, key string) (app.Caller, error) {

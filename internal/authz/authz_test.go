@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/slipwayhq/slipway/internal/authz"
+	"github.com/slipwayhq/slipway/internal/resource"
 )
 
 func grant(space string, role string) authz.Grant {
@@ -15,15 +16,15 @@ func grant(space string, role string) authz.Grant {
 		panic(role)
 	}
 	return authz.Grant{
-		Permissions: r.Set(space == ""), Space: space,
+		Permissions: authz.Granted(r, space == ""), Space: space,
 		Projects: authz.Any(), ProjectGroups: authz.Any(), Environments: authz.Any(), Tenants: authz.Any(),
 	}
 }
 
 func TestCan(t *testing.T) {
 	t.Parallel()
-	admin := authz.Subject{UserID: "Users-1", Grants: []authz.Grant{grant("", authz.RoleSystemAdministrator)}}
-	manager := authz.Subject{UserID: "Users-2", Grants: []authz.Grant{grant("", authz.RoleSystemManager)}}
+	admin := authz.Subject{UserID: "Users-1", Grants: []authz.Grant{grant("", resource.RoleSystemAdministrator)}}
+	manager := authz.Subject{UserID: "Users-2", Grants: []authz.Grant{grant("", resource.RoleSystemManager)}}
 	viewer := authz.Subject{UserID: "Users-3", Grants: []authz.Grant{grant("Spaces-1", "userroles-projectviewer")}}
 	smuggler := authz.Subject{UserID: "Users-4", Grants: []authz.Grant{{
 		Permissions: authz.SetOf(authz.AdministerSystem, authz.UserEdit), Space: "Spaces-1",
@@ -40,7 +41,7 @@ func TestCan(t *testing.T) {
 		{"nobody is not signed in", authz.Subject{}, authz.SignedIn, authz.Scope{}, false},
 		{"grants without a user count for nothing", authz.Subject{Grants: admin.Grants}, authz.ProjectView, authz.Scope{Space: "Spaces-1"}, false},
 		{"an administrator edits anywhere", admin, authz.ProjectEdit, authz.Scope{Space: "Spaces-9", Project: "Projects-1"}, true},
-		{"a manager is no administrator", manager, authz.ConfigureServer, authz.Scope{}, false},
+		{"a manager is no administrator", manager, authz.AdministerSystem, authz.Scope{}, false},
 		{"a manager has no space permission", manager, authz.ProjectView, authz.Scope{Space: "Spaces-1"}, false},
 		{"a viewer views", viewer, authz.ProjectView, authz.Scope{Space: "Spaces-1", Project: "Projects-1"}, true},
 		{"a viewer does not edit", viewer, authz.ProjectEdit, authz.Scope{Space: "Spaces-1", Project: "Projects-1"}, false},
@@ -109,20 +110,25 @@ func TestCanEqualsTheOracle(t *testing.T) {
 
 func TestBuiltInRolesGrantOnlyWhatExists(t *testing.T) {
 	t.Parallel()
-	for _, r := range authz.BuiltInRoles() {
-		for _, p := range r.Space {
-			if about, ok := authz.Describe(p); !ok || !about.Space {
-				t.Errorf("%s grants %s, which no space knows", r.ID, p)
-			}
+	for _, r := range resource.BuiltInRoles() {
+		if got := len(authz.Granted(&r, false)); got != len(r.GrantedSpacePermissions) {
+			t.Errorf("%s: %d of %v exist in a space", r.ID, got, r.GrantedSpacePermissions)
 		}
-		for _, p := range r.System {
-			if about, ok := authz.Describe(p); !ok || !about.System {
-				t.Errorf("%s grants %s, which the system does not know", r.ID, p)
-			}
+		if got := len(authz.Granted(&r, true)); got != len(r.GrantedSystemPermissions) {
+			t.Errorf("%s: %d of %v exist in the system", r.ID, got, r.GrantedSystemPermissions)
 		}
 	}
 	if _, ok := authz.BuiltInRole("USERROLES-SpaceManager"); !ok {
 		t.Error("ids of roles are compared in any case (abuse 38)")
+	}
+}
+
+// abuse 38: a permission under a level it does not have is none.
+func TestGrantedDropsStrangers(t *testing.T) {
+	t.Parallel()
+	role := &resource.UserRole{GrantedSpacePermissions: []string{"AdministerSystem", "ProjectView", "-public", "Nothing"}}
+	if set := authz.Granted(role, false); len(set) != 1 || !set.Has(authz.ProjectView) {
+		t.Errorf("granted %v", set)
 	}
 }
 

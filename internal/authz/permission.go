@@ -75,7 +75,6 @@ type About struct {
 	Permission    Permission
 	Description   string
 	System, Space bool
-	Restrictions  []string // Environments, Projects, ProjectGroups, Tenants
 }
 
 // Set is a set of permissions.
