@@ -17,6 +17,9 @@ const (
 	maxWritten = 4 * MaxOutput
 	// MaxSteps is how many tokens, lookups and filters may be evaluated.
 	MaxSteps = 1_000_000
+	// maxProblems is how many unresolved tokens and how many unreadable
+	// stretches are reported one by one.
+	maxProblems = 1000
 )
 
 // Result is the answer of an evaluation.
@@ -24,7 +27,7 @@ type Result struct {
 	Text      string
 	Null      bool      // the outermost filter was null: there is no text, not an empty one
 	Sensitive bool      // a sensitive value was looked at (abuse 74)
-	Problems  []Problem // what was left as it stood, in order
+	Problems  []Problem // what was left as it stood, in order; the first thousand of each kind
 	// Err is a *ParseError (Text is the template unchanged), a *MissingError
 	// (Text has the tokens echoed), or what ended the evaluation without a
 	// text: *LoopError, *BudgetError, *UnsupportedError or *FilterError.
@@ -101,23 +104,34 @@ func (s *Set) run(text string, tokens []token) Result {
 		r.Line, r.Column = position(text, e.at)
 		return r
 	}
-	var names []string
-	for _, m := range e.missing {
-		line, column := position(text, m.at)
-		r.Problems = append(r.Problems, Problem{Line: line, Column: column, Token: m.token})
-		if !slices.Contains(names, m.token) {
-			names = append(names, m.token)
-		}
-	}
-	if len(names) > 0 {
-		r.Err = &MissingError{Tokens: names}
-	}
+	r.report(text, e.missing)
 	if e.null {
 		r.Null = true
 		return r
 	}
 	r.Text = out.String()
 	return r
+}
+
+// report turns what was missing into problems and the error that lists it.
+func (r *Result) report(text string, unresolved []missing) {
+	places := newLocator(text)
+	seen := map[string]bool{}
+	var names []string
+	for _, m := range unresolved {
+		if len(r.Problems) < maxProblems {
+			problem := Problem{Token: m.token}
+			problem.Line, problem.Column = places.find(m.at)
+			r.Problems = append(r.Problems, problem)
+		}
+		if !seen[m.token] {
+			seen[m.token] = true
+			names = append(names, m.token)
+		}
+	}
+	if len(names) > 0 {
+		r.Err = &MissingError{Tokens: names}
+	}
 }
 
 func truthy(text string) bool {

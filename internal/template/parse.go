@@ -10,7 +10,7 @@ import (
 // work the quadratic behaviour of many blocks that are never closed.
 const (
 	maxNesting   = 200
-	maxParseWork = 4_000_000
+	maxParseWork = 1_000_000
 )
 
 // parser is a packrat recogniser of the grammar in configuration.md 1.2. Every
@@ -56,17 +56,23 @@ func parseLenient(text string) ([]token, []Problem) {
 	p := newParser(text)
 	var tokens []token
 	var problems []Problem
+	starts, ends := newLocator(text), newLocator(text)
 	for pos := 0; pos < len(text); {
 		t, next, ok := p.token(pos)
 		if p.fatal != "" {
 			return []token{&textToken{text: text}}, []Problem{{Line: 1, Column: 1, Err: p.errorAt(pos, p.fatal)}}
 		}
 		if !ok {
-			err := p.errorAt(next, "unexpected "+quoteAt(text, next))
+			failed := next
 			next = max(next, pos+1)
-			line, column := position(text, pos)
-			problems = append(problems, Problem{Line: line, Column: column, Token: text[pos:next], Err: err})
 			t = &textToken{at: at(pos), text: text[pos:next]}
+			if len(problems) < maxProblems {
+				err := &ParseError{Reason: "unexpected " + quoteAt(text, failed)}
+				err.Line, err.Column = ends.find(failed)
+				problem := Problem{Token: text[pos:next], Err: err}
+				problem.Line, problem.Column = starts.find(pos)
+				problems = append(problems, problem)
+			}
 		}
 		tokens, pos = append(tokens, t), next
 	}
@@ -101,9 +107,35 @@ func quoteAt(text string, pos int) string {
 
 // position turns a byte offset into a 1-based line and column.
 func position(text string, pos int) (line, column int) {
-	before := text[:min(pos, len(text))]
-	start := strings.LastIndexByte(before, '\n') + 1
-	return strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[start:]) + 1
+	l := locator{text: text, line: 1}
+	return l.find(pos)
+}
+
+// locator finds positions in one text. Asked in rising order, all its answers
+// together cost one pass.
+type locator struct {
+	text       string
+	pos        int // known: offset, its line, and characters before it on the line
+	line       int
+	characters int
+}
+
+func newLocator(text string) *locator { return &locator{text: text, line: 1} }
+
+func (l *locator) find(pos int) (line, column int) {
+	pos = min(pos, len(l.text))
+	if pos < l.pos {
+		*l = locator{text: l.text, line: 1}
+	}
+	passed := l.text[l.pos:pos]
+	if breaks := strings.Count(passed, "\n"); breaks > 0 {
+		l.line += breaks
+		l.characters = 0
+		passed = passed[strings.LastIndexByte(passed, '\n')+1:]
+	}
+	l.characters += utf8.RuneCountInString(passed)
+	l.pos = pos
+	return l.line, l.characters + 1
 }
 
 // enter guards every recursive rule.
@@ -114,7 +146,7 @@ func (p *parser) enter() bool {
 		p.fatal = "nested too deeply"
 	}
 	if p.work > maxParseWork && p.fatal == "" {
-		p.fatal = "too many blocks that are never closed"
+		p.fatal = "more blocks than one text may have"
 	}
 	return p.fatal == ""
 }

@@ -153,6 +153,26 @@ func TestParserBudgets(t *testing.T) {
 	}
 }
 
+// abuse 62: hostile files end in bounded time, whole or with an error.
+func TestLenientOnHostileFiles(t *testing.T) {
+	t.Parallel()
+	for name, unit := range map[string]string{
+		"openings": "#{", "missing tokens": "#{a}", "one line": "é#{a}", "lines": "\n#{!", "open blocks": "#{if a}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := strings.Repeat(unit, 2<<20/len(unit))
+			r := template.NewSet().Lenient(text)
+			if r.Err == nil && r.Text != text {
+				t.Errorf("%d bytes became %d", len(text), len(r.Text))
+			}
+			if len(r.Problems) == 0 && r.Err == nil {
+				t.Error("nothing was reported")
+			}
+		})
+	}
+}
+
 func TestLenientReportsLinesAndGoesOn(t *testing.T) {
 	t.Parallel()
 	set := template.NewSet()
