@@ -1,0 +1,12 @@
+//go:build unix
+
+package shop
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// detach puts the instance into a session of its own: no hang-up or interrupt
+// of its starter reaches it.
+func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
