@@ -37,7 +37,7 @@ func (g *Gateway) dial(ctx context.Context, fleet *fleet) {
 		}
 		ctx, cancel := context.WithCancelCause(ctx)
 		g.dialers[id] = &dialer{m: m, cancel: cancel}
-		g.sessionWG.Go(func() { g.keepDialing(ctx, m) })
+		g.dialing.Go(func() { g.keepDialing(ctx, m) })
 	}
 }
 

@@ -23,11 +23,14 @@ import (
 const (
 	// lookEvery is the look behind the wake-ups: what another node committed.
 	lookEvery = 5 * time.Second
+	pingEvery = 10 * time.Second
 	// flushEvery is how often the sessions that were heard from are written
 	// down, all in one transaction.
 	flushEvery = 15 * time.Second
-	// effectRest keeps a burst of turns from causing a look each.
-	effectRest = 5 * time.Millisecond
+	// restLeast is the pause between two looks for effects: a burst of turns
+	// does not cause a look each. A slow look is followed by a longer pause.
+	restLeast = 5 * time.Millisecond
+	restMost  = time.Second
 	// ordersAtOnce and transfersAtOnce bound the payloads in memory and the
 	// packages on their way.
 	ordersAtOnce    = 128
@@ -44,6 +47,10 @@ type Config struct {
 	Logger   *slog.Logger
 	Now      func() time.Time // time.Now when nil
 	Random   func() float64   // 0 up to but not including 1; math/rand when nil
+	// Ping is how often an agent is asked who it is; 10 s when 0. Together with
+	// the deadline of its answer, 10 s, it bounds how long a half-open link lives
+	// (fault 16).
+	Ping time.Duration
 }
 
 // Gateway keeps the sessions of this node's agents and carries effects out to
@@ -56,6 +63,7 @@ type Gateway struct {
 	log      *slog.Logger
 	now      func() time.Time
 	random   func() float64
+	ping     time.Duration
 
 	group *group
 	core  *Core
@@ -70,14 +78,14 @@ type Gateway struct {
 	refusals  *rate.Limiter
 	suppress  atomic.Int64
 	dialSlots Slots
-	sessionWG sync.WaitGroup
+	dialing   sync.WaitGroup
 }
 
 // New makes a gateway and opens its socket, so that the address is known; Run
 // begins to accept.
 func New(ctx context.Context, c Config) (*Gateway, error) {
 	g := &Gateway{
-		db: c.DB, identity: c.Identity, node: c.Node, log: c.Logger, now: c.Now, random: c.Random,
+		db: c.DB, identity: c.Identity, node: c.Node, log: c.Logger, now: c.Now, random: c.Random, ping: c.Ping,
 		sessions: map[*session]bool{}, dialers: map[string]*dialer{},
 		refusals: rate.NewLimiter(1, 5),
 	}
@@ -86,6 +94,9 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	}
 	if g.random == nil {
 		g.random = rand.Float64
+	}
+	if g.ping == 0 {
+		g.ping = pingEvery
 	}
 	g.group = &group{db: c.DB}
 	g.core = &Core{
@@ -141,13 +152,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 	} else {
 		<-ctx.Done()
 	}
+	if ctx.Err() != nil {
+		err = nil // asked to stop
+	}
 	cancel(err)
 	loops.Wait()
 	g.stopDialers()
-	g.sessionWG.Wait()
-	if errors.Is(err, context.Cause(ctx)) {
-		return nil
-	}
+	g.dialing.Wait()
 	return err
 }
 
@@ -201,7 +212,13 @@ func (g *Gateway) serve(ctx context.Context, conn *tls.Conn, to *machine) error 
 	s.seat = g.seats.of(s.m.id)
 	g.join(s)
 	defer g.part(s)
+	// A change of the document after the handshake: whoever loaded it either
+	// saw this session, or had loaded it before this look.
+	if now := g.fleet.snapshot().byID[s.m.id]; now == nil || !now.sameLink(s.m) {
+		return errRevoked
+	}
 	why := s.run(ctx)
+	s.end(why)
 	s.stopWork()
 	s.close(why)
 	return nil
@@ -284,10 +301,11 @@ func (g *Gateway) watchEffects(ctx context.Context) {
 	effects, stop := g.db.Watch(store.TopicEffects)
 	defer stop()
 	for {
+		began := g.now()
 		if err := g.wakeWaiting(ctx); err != nil && ctx.Err() == nil {
 			g.log.ErrorContext(ctx, "look for effects", "error", err)
 		}
-		if !pause(ctx, effectRest) {
+		if !pause(ctx, min(max(4*g.now().Sub(began), restLeast), restMost)) {
 			return
 		}
 		select {

@@ -36,6 +36,7 @@ type rig struct {
 	env    string
 	n      int
 	runs   int // of the engine
+	ping   time.Duration
 }
 
 func newRig(t testing.TB) *rig {
@@ -87,31 +88,56 @@ func (r *rig) read(f func(*store.Tx) error) {
 // start begins engine and gateway and returns once both serve.
 func (r *rig) start() {
 	r.t.Helper()
+	r.startEngine()
+	stopEngine := r.stop
 	ctx, cancel := context.WithCancelCause(context.Background())
 	g, err := gateway.New(ctx, gateway.Config{
-		DB: r.db, Blobs: r.blobs, Identity: r.id, Node: "node-1", Listen: "127.0.0.1:0", Logger: testLogger(r.t),
+		DB: r.db, Blobs: r.blobs, Identity: r.id, Node: "node-1", Listen: "127.0.0.1:0", Logger: testLogger(r.t), Ping: r.ping,
 	})
 	r.must(err)
 	r.g = g
-	r.runs++
-	e := engine.New(engine.Config{DB: r.db, Node: "node-1", Logger: testLogger(r.t)})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := e.Run(ctx); err != nil {
-			r.t.Errorf("engine: %v", err)
-		}
-	})
-	r.eventually("the node starts", func() bool { return r.ownsNode() })
-	wg.Go(func() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
 		if err := g.Run(ctx); err != nil {
 			r.t.Errorf("gateway: %v", err)
 		}
-	})
+	}()
 	r.stop = func() {
 		cancel(nil)
-		wg.Wait()
+		<-done
+		stopEngine()
+	}
+}
+
+// startEngine begins the engine alone.
+func (r *rig) startEngine() {
+	r.t.Helper()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	r.runs++
+	e := engine.New(engine.Config{DB: r.db, Node: "node-1", Logger: testLogger(r.t)})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := e.Run(ctx); err != nil {
+			r.t.Errorf("engine: %v", err)
+		}
+	}()
+	r.stop = func() {
+		cancel(nil)
+		<-done
 		r.stop = nil
 	}
+	r.eventually("the node starts", r.ownsNode)
+}
+
+// idle says whether the running engine has folded all that waits for the
+// rollout and has claimed it.
+func (r *rig) idle(id string) bool {
+	owner := fmt.Sprintf("node-1/%d", r.runs)
+	var due []store.Owned
+	r.read(func(tx *store.Tx) (err error) { due, err = store.DueRollouts(tx, owner, 100); return err })
+	return len(due) == 0 && r.view(id).Row.State != rollout.Queued
 }
 
 // ownsNode says whether the engine has begun its epoch, and with it has

@@ -14,10 +14,10 @@ const (
 	// probeOld is how long the link that is in place may take to answer when a
 	// newer one claims the machine.
 	probeOld = 5 * time.Second
-	// contestedFor is how long a machine whose identity was in use twice has to
-	// be linked once before it gets work again: longer than any agent waits
-	// between two tries.
-	contestedFor = 60 * time.Second
+	// contestedPings is for how many pings a machine whose identity was in use
+	// twice has to be linked once before it gets work again: a minute, longer
+	// than any agent waits between two tries.
+	contestedPings = 6
 )
 
 // seat is a machine's place: one link at a time works, others are held.
@@ -25,7 +25,7 @@ const (
 //	free ──first link──► taken ──the link ends──► free
 //	  ▲                    │ a second link, and the first does not answer: replaced
 //	  │                    │ a second link, and the first answers: contested (abuse 4)
-//	  └── one link alone for contestedFor ── contested: all are held, none works
+//	  └── one link alone for a minute ── contested: all are held, none works
 type seat struct {
 	taken     atomic.Pointer[session]
 	mu        sync.Mutex // for what follows, and for changing taken
@@ -98,7 +98,7 @@ func (s *seat) dispute(c *session) (held string) {
 	if len(s.links) > 1 {
 		s.contested = now
 	}
-	if now.Sub(s.contested) >= contestedFor {
+	if now.Sub(s.contested) >= contestedPings*c.g.ping {
 		s.contested = time.Time{}
 		return ""
 	}

@@ -14,10 +14,6 @@ import (
 	"github.com/slipwayhq/slipway/internal/store"
 )
 
-// pingEvery is how often an agent is asked who it is; together with the
-// deadline of the answer it bounds how long a half-open link lives (fault 16).
-const pingEvery = 10 * time.Second
-
 var (
 	errNoAnswer = errors.New("the agent did not answer in time")
 	errEnded    = errors.New("the session ended")
@@ -34,12 +30,11 @@ type session struct {
 	agent Agent
 	log   *slog.Logger
 
-	wake    chan struct{} // something to deliver, or a reason to look
-	over    chan struct{} // closed by end
-	ending  sync.Once
-	why     error        // why it ended; set before over is closed
-	skew    atomic.Int64 // the agent's clock minus the server's, ms
-	strayed map[string]bool
+	wake   chan struct{} // something to deliver, or a reason to look
+	over   chan struct{} // closed by end
+	ending sync.Once
+	why    error        // why it ended; set before over is closed
+	skew   atomic.Int64 // the agent's clock minus the server's, ms
 
 	// The loop's own.
 	about      *agentrpc.DescribeResponse
@@ -71,7 +66,7 @@ func (s *session) end(why error) {
 // the reason.
 func (s *session) run(ctx context.Context) error {
 	defer s.stopWork()
-	timer := time.NewTimer(s.g.jitter(pingEvery))
+	timer := time.NewTimer(s.g.jitter(s.g.ping))
 	defer timer.Stop()
 	s.step(ctx)
 	for {
@@ -89,7 +84,7 @@ func (s *session) run(ctx context.Context) error {
 				return err
 			}
 			s.step(ctx)
-			timer.Reset(s.g.jitter(pingEvery))
+			timer.Reset(s.g.jitter(s.g.ping))
 		}
 	}
 }
@@ -166,6 +161,11 @@ func (s *session) describe(ctx context.Context) (*agentrpc.DescribeResponse, err
 
 // answers says whether the agent at the other end is alive.
 func (s *session) answers(ctx context.Context) error {
+	select {
+	case <-s.over:
+		return s.why
+	default:
+	}
 	_, err := s.agent.Describe(ctx, &agentrpc.DescribeRequest{NowMs: s.g.now().UnixMilli()})
 	return err
 }
@@ -216,9 +216,8 @@ func (s *session) close(why error) {
 	if !s.seat.leave(s) {
 		return
 	}
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(s.g.group.run), closeTime, errNoAnswer)
-	defer cancel()
-	err := s.g.db.Write(ctx, func(tx *store.Tx) error {
+	ctx := s.g.group.run // the session's own may have ended
+	err := s.g.group.Write(ctx, func(tx *store.Tx) error {
 		return store.CloseSession(tx, s.m.id, s.generation.Load(), store.SessionLost, clip(why.Error(), maxReason))
 	})
 	if err != nil {
@@ -227,18 +226,22 @@ func (s *session) close(why error) {
 	s.log.InfoContext(ctx, "session closed", "reason", why)
 }
 
-// closeTime bounds the last write of a session while the server stops.
-const closeTime = 5 * time.Second
-
 // factPin is the fact that says which key the session's agent has.
 const factPin = "Thumbprint"
 
+// maxFact bounds what one fact that an agent tells may take up.
+const maxFact = 200
+
 func (s *session) facts() map[string]string {
 	a := s.about
-	return map[string]string{
+	facts := map[string]string{
 		factPin: s.m.pin, "SubscriptionId": a.SubscriptionId, "Version": a.Version, "Hostname": a.Hostname,
 		"OS": a.Os, "OSDescription": a.OsDescription, "Architecture": a.Arch, "Shell": a.Shell, "ShellVersion": a.ShellVersion,
 		"BootId": a.BootId, "FreeDiskBytes": strconv.FormatInt(a.FreeDiskBytes, 10),
 		"ClockSkewMs": strconv.FormatInt(s.skew.Load(), 10), "Remote": s.link.RemoteAddr(),
 	}
+	for name, value := range facts {
+		facts[name] = clip(value, maxFact)
+	}
+	return facts
 }

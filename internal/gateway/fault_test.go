@@ -1,0 +1,369 @@
+package gateway_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"connectrpc.com/connect"
+
+	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/gateway"
+	"github.com/slipwayhq/slipway/internal/rollout"
+	"github.com/slipwayhq/slipway/internal/store"
+)
+
+// valve lets connections through until it is cut: then it breaks those that
+// there are, and new ones, until it is opened again.
+type valve struct {
+	mu    sync.Mutex
+	shut  bool
+	conns []net.Conn
+}
+
+func (v *valve) wrap(c net.Conn) net.Conn {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.shut {
+		_ = c.Close()
+	}
+	v.conns = append(v.conns, c)
+	return c
+}
+
+func (v *valve) cut() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.shut = true
+	for _, c := range v.conns {
+		_ = c.Close()
+	}
+	v.conns = nil
+}
+
+func (v *valve) open() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.shut = false
+}
+
+// core gives the synchronous functions alone, without a shell around them.
+func (r *rig) core() *gateway.Core {
+	return &gateway.Core{DB: r.db, Logs: r.db.Logs(), Blobs: r.blobs, Log: testLogger(r.t)}
+}
+
+// link connects to the agent over memory and real TLS.
+func (r *rig) link(a *fakeAgent) gateway.Agent {
+	r.t.Helper()
+	near, far := net.Pipe()
+	agentEnd := tls.Client(far, agentrpc.ClientTLS(a.id, agentrpc.Pinned(r.id.Thumbprint())))
+	serverEnd := tls.Server(near, agentrpc.ServerTLS(r.id, agentrpc.Pinned(a.id.Thumbprint())))
+	ctx, cancel := context.WithCancelCause(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if agentEnd.HandshakeContext(ctx) == nil {
+			_ = agentrpc.ServeConn(ctx, agentEnd, agentrpc.NewHandler(a))
+		}
+	}()
+	r.must(serverEnd.HandshakeContext(ctx))
+	link, err := agentrpc.NewLink(serverEnd)
+	r.must(err)
+	r.t.Cleanup(func() { _ = link.Close(); cancel(nil); <-done })
+	return gateway.Remote(link.Client)
+}
+
+// turns runs the engine until it has nothing more to do, under the owner name
+// of its last run, and then stops it: what follows is the test's to drive.
+func (r *rig) turns(id string) {
+	r.t.Helper()
+	r.startEngine()
+	r.eventually("the engine is done with "+id, func() bool { return r.idle(id) })
+	r.stop()
+}
+
+// effects are what waits for a machine.
+func (r *rig) effects(machine string) []store.Delivery {
+	r.t.Helper()
+	var list []store.Delivery
+	r.read(func(tx *store.Tx) (err error) { list, err = store.Deliveries(tx, machine, 100); return err })
+	return list
+}
+
+// Fault 3: the server dies after the attempt row and its mark, before a byte is
+// sent. The new owner sends the same attempt under its own epoch.
+func TestDiesBeforeSend(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "abc")
+	m := r.machine("web-1", a)
+	var v valve
+	var dropped atomic.Bool
+	reached := make(chan struct{})
+	a.before = func(rpc string) error {
+		if rpc == "Start" && dropped.CompareAndSwap(false, true) {
+			v.cut() // it never gets to the journal
+			close(reached)
+			return connect.NewError(connect.CodeUnavailable, errors.New("cut"))
+		}
+		return nil
+	}
+	r.start()
+	r.connect(a, v.wrap)
+	r.online(m)
+	id := r.deploy(nil)
+	<-reached
+	r.stop()
+	v.open()
+	r.start()
+	r.connect(a, v.wrap)
+	r.ends(id, rollout.Succeeded)
+	attempt := attemptOf(id, m, 1)
+	a.see(func() {
+		if a.starts[attempt] != 1 || len(a.starts) != 1 {
+			t.Errorf("starts %v", a.starts)
+		}
+		if a.epochs[id] < 2 {
+			t.Errorf("the agent heard of epoch %d, want the new owner's", a.epochs[id])
+		}
+	})
+}
+
+// Fault 4: the server dies after the start, before the reply. The new owner
+// finds the attempt running and follows it from the committed offset.
+func TestDiesBeforeReply(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "abc")
+	m := r.machine("web-1", a)
+	var v valve
+	var once sync.Once
+	started, finish := make(chan struct{}), make(chan struct{})
+	a.before = func(rpc string) error {
+		if rpc == "Started" {
+			once.Do(func() { v.cut(); close(started) })
+		}
+		return nil
+	}
+	a.run = func(_ context.Context, _ *agentrpc.Job, write func(string)) *agentrpc.Result {
+		write("first\n")
+		<-finish
+		write("second\n")
+		return &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_SUCCEEDED}
+	}
+	r.start()
+	r.connect(a, v.wrap)
+	r.online(m)
+	id := r.deploy(nil)
+	<-started
+	r.stop()
+	v.open()
+	r.start()
+	r.connect(a, v.wrap)
+	attempt := attemptOf(id, m, 1)
+	r.eventually("the output so far arrives", func() bool { return r.log(attempt) == "first\n" })
+	close(finish)
+	r.ends(id, rollout.Succeeded)
+	if got := r.log(attempt); got != "first\nsecond\n" {
+		t.Errorf("log %q", got)
+	}
+	a.see(func() {
+		if a.starts[attempt] != 1 || len(a.starts) != 1 {
+			t.Errorf("starts %v", a.starts)
+		}
+	})
+}
+
+// Fault 5: the script ends while no server is there. The result is stored once
+// when one is.
+func TestEndsWithoutServer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "abc")
+	m := r.machine("web-1", a)
+	finish := make(chan struct{})
+	a.run = func(_ context.Context, _ *agentrpc.Job, write func(string)) *agentrpc.Result {
+		write("running\n")
+		<-finish
+		return &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_FAILED, ExitCode: 7, Reason: "exit code 7"}
+	}
+	r.start()
+	disconnect := r.connect(a, unchanged)
+	r.online(m)
+	id := r.deploy(nil)
+	attempt := attemptOf(id, m, 1)
+	r.eventually("the script runs", func() bool { return r.log(attempt) == "running\n" })
+	disconnect()
+	r.stop()
+	close(finish)
+	r.eventually("the script ends", func() (ended bool) {
+		a.see(func() { ended = a.attempts[attempt].result != nil })
+		return ended
+	})
+	r.start()
+	r.connect(a, unchanged)
+	view := r.ends(id, rollout.Failed)
+	if got := view.Attempts[0]; len(view.Attempts) != 1 || got.ExitCode != 7 || got.Reason != "exit code 7" {
+		t.Errorf("attempts %+v", view.Attempts)
+	}
+}
+
+// Fault 17: every message twice leaves the same rows as every message once.
+func TestTwiceIsOnce(t *testing.T) {
+	t.Parallel()
+	dump := func(times int) string {
+		r := newRig(t)
+		a := newAgent(t, "abc")
+		a.run = func(_ context.Context, _ *agentrpc.Job, write func(string)) *agentrpc.Result {
+			write(strings.Repeat("line\n", 1000))
+			return &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_SUCCEEDED, Outputs: []*agentrpc.OutputVariable{{Name: "Port", Value: "80"}}}
+		}
+		m := r.machine("web-1", a)
+		id := r.deploy(nil)
+		r.turns(id)
+		d := r.effects(m)[0]
+		core, agent := r.core(), r.link(a)
+		for range times {
+			_, err := core.Deliver(t.Context(), agent, &d)
+			if err != nil && !errors.Is(err, gateway.ErrStale) { // the second time there is no such effect
+				t.Fatal(err)
+			}
+		}
+		for range times {
+			r.must(core.Receive(t.Context(), agent, gateway.Work{Attempt: d.Attempt, Rollout: id, Machine: m, Epoch: d.Epoch}, 0))
+		}
+		r.turns(id)
+		view := r.view(id)
+		at := view.Attempts[0]
+		return fmt.Sprint(view.Row.State, view.Row.Outputs, len(view.Attempts), at.Outcome, at.LogLength, len(r.log(d.Attempt)), a.starts)
+	}
+	if once, twice := dump(1), dump(2); once != twice {
+		t.Errorf("once:  %s\ntwice: %s", once, twice)
+	}
+}
+
+// Fault 18: a cancel that overtakes its start leaves a tombstone, and the start
+// finds the attempt closed.
+func TestCancelBeforeStart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "abc")
+	m := r.machine("web-1", a)
+	id := r.deploy(nil)
+	r.turns(id)
+	start := r.effects(m)[0]
+	core, agent := r.core(), r.link(a)
+	r.write(func(tx *store.Tx) error { // as sent: a start that is still on its way
+		_, err := store.MarkSent(tx, start.Attempt)
+		return err
+	})
+	r.write(func(tx *store.Tx) error { return store.CancelTask(tx, id, "ann") })
+	r.turns(id)
+	var cancel *store.Delivery
+	for _, d := range r.effects(m) {
+		if d.Kind == rollout.CancelAttempt {
+			cancel = &d
+		}
+	}
+	if cancel == nil {
+		t.Fatalf("no cancel among %+v", r.effects(m))
+	}
+	for _, d := range []*store.Delivery{cancel, &start} {
+		d.Epoch = cancel.Epoch // as the take-over has stamped both
+		if follow, err := core.Deliver(t.Context(), agent, d); err != nil || follow {
+			t.Fatalf("deliver %s: follow %v, %v", d.Kind, follow, err)
+		}
+	}
+	r.turns(id)
+	view := r.view(id)
+	if view.Row.State != rollout.Canceled || view.Attempts[0].Outcome != rollout.OutcomeNotStarted || len(a.starts) != 0 {
+		t.Errorf("rollout %s, attempt %+v, starts %v", view.Row.State, view.Attempts[0], a.starts)
+	}
+}
+
+// Fault 18: a result that declares more output than arrives counts, and says
+// that its log is incomplete.
+func TestResultBeforeLogTail(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "abc")
+	a.run = func(_ context.Context, _ *agentrpc.Job, write func(string)) *agentrpc.Result {
+		write("some\n")
+		return &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_SUCCEEDED, LogLength: 5000}
+	}
+	r.machine("web-1", a)
+	r.start()
+	r.connect(a, unchanged)
+	id := r.deploy(nil)
+	at := r.ends(id, rollout.Succeeded).Attempts[0]
+	if !at.Warnings || at.LogLength != 5 {
+		t.Errorf("attempt %+v", at)
+	}
+	contains(t, at.Reason, "log is incomplete")
+}
+
+// Faults 30, 51, 53: what belongs to a former owner is dropped at delivery, and
+// where this node has not heard of the new one, by the agent.
+func TestStaleEpoch(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "abc")
+	m := r.machine("web-1", a)
+	id := r.deploy(nil)
+	r.turns(id)
+	core, agent := r.core(), r.link(a)
+	old := r.effects(m)[0]
+	a.see(func() { a.epochs[id] = old.Epoch + 5 }) // another node was faster, and this one's database does not show it yet
+	if _, err := core.Deliver(t.Context(), agent, &old); !errors.Is(err, gateway.ErrStale) {
+		t.Errorf("the agent took an old epoch: %v", err)
+	}
+	a.see(func() { a.epochs[id] = 0 })
+	r.turns(id) // a new epoch
+	if _, err := core.Deliver(t.Context(), agent, &old); !errors.Is(err, gateway.ErrStale) {
+		t.Errorf("an old effect was sent: %v", err)
+	}
+	fresh := r.effects(m)
+	if len(fresh) != 1 || fresh[0].Epoch <= old.Epoch || len(a.starts) != 0 {
+		t.Fatalf("effects %+v, starts %v", fresh, a.starts)
+	}
+	follow, err := core.Deliver(t.Context(), agent, &fresh[0])
+	if err != nil || !follow || a.starts[old.Attempt] != 1 {
+		t.Errorf("follow %v, %v, starts %v", follow, err, a.starts)
+	}
+}
+
+// The journal lost an attempt that it had: nobody can know what became of it.
+func TestJournalHasNoRecord(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "abc")
+	m := r.machine("web-1", a)
+	hang := make(chan struct{})
+	defer close(hang)
+	a.run = func(context.Context, *agentrpc.Job, func(string)) *agentrpc.Result {
+		<-hang
+		return &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_SUCCEEDED}
+	}
+	r.start()
+	disconnect := r.connect(a, unchanged)
+	id := r.deploy(nil)
+	attempt := attemptOf(id, m, 1)
+	r.eventually("the attempt is started", func() bool {
+		view := r.view(id)
+		return len(view.Attempts) == 1 && view.Attempts[0].StartedAt != 0
+	})
+	disconnect()
+	a.see(func() { delete(a.attempts, attempt) })
+	r.connect(a, unchanged)
+	at := r.ends(id, rollout.Failed).Attempts
+	if len(at) != 1 || at[0].Outcome != rollout.OutcomeUnknown {
+		t.Errorf("attempts %+v", at)
+	}
+	contains(t, at[0].Reason, "no record")
+}
