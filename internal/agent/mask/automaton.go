@@ -119,6 +119,15 @@ func (a *automaton) next(state int32, b byte) int32 {
 	}
 }
 
+// settle leaves a state from which no longer pattern can come, so that a text
+// that ends in a secret is not held back.
+func (a *automaton) settle(state int32) int32 {
+	for state != 0 && a.only[state] == 0 {
+		state = a.fail[state]
+	}
+	return state
+}
+
 func (a *automaton) mayStart(b, next byte) bool {
 	pair := int(b)<<8 | int(next)
 	return a.pairs[pair>>6]>>(pair&63)&1 != 0

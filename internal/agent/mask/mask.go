@@ -7,7 +7,10 @@
 // accidents; a script that wants to leak a secret can.
 package mask
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Stars is what a masked secret reads as, whatever its length.
 const Stars = "********"
@@ -28,6 +31,9 @@ func New(secrets []string) *Log {
 
 // Add masks one more secret from here on.
 func (l *Log) Add(secret string) {
+	if len(patterns(secret)) == 0 || slices.Contains(l.secrets, secret) {
+		return
+	}
 	l.secrets = append(l.secrets[:len(l.secrets):len(l.secrets)], secret)
 	l.auto = newAutomaton(l.secrets)
 	for _, lane := range l.lanes {
@@ -140,6 +146,7 @@ func (s *Lane) step(b byte) {
 	s.state = s.log.auto.next(s.state, b)
 	if n := s.log.auto.out[s.state]; n > 0 {
 		s.mark(s.seen-int64(n), s.seen)
+		s.state = s.log.auto.settle(s.state)
 	}
 	s.log.merged.step(s, b, before)
 	s.release()
@@ -205,6 +212,7 @@ func (s *Lane) restart() {
 		s.state = s.log.auto.next(s.state, b)
 		if n := int64(s.log.auto.out[s.state]); n > 0 {
 			s.mark(number-n, number)
+			s.state = s.log.auto.settle(s.state)
 		}
 	}
 }

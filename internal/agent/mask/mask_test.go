@@ -175,6 +175,10 @@ func TestNothingIsHeldWithoutReason(t *testing.T) {
 	if out.String() != "waiting for input\n" {
 		t.Errorf("%q", out.String())
 	}
+	lane.Write([]byte("the hunter22"))
+	if want := "waiting for input\nthe " + stars; out.String() != want {
+		t.Errorf("%q", out.String())
+	}
 	lane.Write([]byte("h" + strings.Repeat("\n", 300)))
 	if got := out.Len(); got < 300 {
 		t.Errorf("held back for ever: %d", got)

@@ -39,6 +39,7 @@ func (m *merged) step(lane *Lane, b byte, before int32) {
 	for i := len(m.queue) - int(auto.out[m.state]); i < len(m.queue); i++ {
 		m.queue[i].lane.mark(m.queue[i].number, m.queue[i].number+1)
 	}
+	m.state = auto.settle(m.state)
 	dropped := m.queue[:len(m.queue)-int(auto.depth[m.state])]
 	m.queue = m.queue[len(dropped):]
 	if m.state == lane.state && m.allFrom(lane) {
