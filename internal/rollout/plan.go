@@ -177,6 +177,10 @@ func (p *Plan) Hash() string {
 	return hex.EncodeToString(sum[:])
 }
 
+// EveryMachine is the role that all machines in the plan's scope have: for
+// scripts, whose machines are chosen one by one.
+const EveryMachine = "*"
+
 // Covers says whether the step works on a member with these roles.
 func (s *Step) Covers(m *Member) bool {
 	if len(s.Roles) == 0 {
@@ -186,6 +190,9 @@ func (s *Step) Covers(m *Member) bool {
 		return false
 	}
 	for _, role := range s.Roles {
+		if role == EveryMachine {
+			return true
+		}
 		for _, has := range m.Roles {
 			if strings.EqualFold(role, has) {
 				return true

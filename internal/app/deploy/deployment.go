@@ -334,7 +334,7 @@ func planInput(tx *store.Tx, kind rollout.Kind, project *resource.Project, relea
 
 // checkPrompts refuses a deployment that leaves a required question open.
 func checkPrompts(in *PlanInput) error {
-	if in.Kind != rollout.Deploy {
+	if in.Kind != rollout.Deploy || in.TaskID == "" { // a preview asks, and catching up answers with what is stored
 		return nil
 	}
 	for _, set := range in.Variables {

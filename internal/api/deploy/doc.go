@@ -1,0 +1,34 @@
+// Package deploy serves releases, deployments, tasks, progression, the
+// dashboard and the built-in feed's packages in the wire contract's form
+// (octopus-api.md 1.9, 2.11–2.14, 2.19).
+package deploy
+
+import (
+	"github.com/slipwayhq/slipway/internal/api"
+	"github.com/slipwayhq/slipway/internal/app/deploy"
+	"github.com/slipwayhq/slipway/internal/app/feed"
+)
+
+type handler struct {
+	deploy *deploy.Service
+	feed   *feed.Service
+	tasks  TaskStarter
+}
+
+// TaskStarter queues the tasks that other areas carry out, by the name that
+// POST /tasks gives.
+type TaskStarter interface {
+	StartTask(c *api.Call, name, description string, arguments map[string]any) (taskID string, err error)
+}
+
+// Areas are the routes of this package.
+func Areas(d *deploy.Service, f *feed.Service, tasks TaskStarter) []api.Area {
+	h := &handler{deploy: d, feed: f, tasks: tasks}
+	return []api.Area{
+		{Name: "Releases", Routes: h.releaseRoutes()},
+		{Name: "Deployments", Routes: h.deploymentRoutes()},
+		{Name: "Tasks", Routes: h.taskRoutes()},
+		{Name: "Packages", Routes: h.packageRoutes()},
+		{Name: "Dashboard", Routes: h.dashboardRoutes()},
+	}
+}

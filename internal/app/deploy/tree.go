@@ -1,0 +1,319 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/slipwayhq/slipway/internal/app"
+	"github.com/slipwayhq/slipway/internal/rollout"
+	"github.com/slipwayhq/slipway/internal/store"
+)
+
+// What the handlers need of the store, by the names of this area.
+type (
+	Task      = store.Task
+	TaskState = store.TaskState
+	TaskQuery = store.TaskQuery
+	Receipt   = store.StoredReceipt
+)
+
+// Activity is a node of a task's tree: the task, a step, a machine in it, an
+// action on that machine. Times are unix milliseconds, 0 for "not yet".
+type Activity struct {
+	ID       string
+	Name     string
+	Status   ActivityStatus
+	Started  int64
+	Ended    int64
+	Children []*Activity
+	Log      []LogLine
+	Progress int    // percent, of what the scripts reported
+	Reason   string // why it did not succeed, or what it waits for
+}
+
+// ActivityStatus is where an activity is (octopus-api.md 2.14).
+type ActivityStatus string
+
+// The statuses.
+const (
+	ActivityPending  ActivityStatus = "Pending"
+	ActivityRunning  ActivityStatus = "Running"
+	ActivitySuccess  ActivityStatus = "Success"
+	ActivityWarning  ActivityStatus = "SuccessWithWarning"
+	ActivityFailed   ActivityStatus = "Failed"
+	ActivitySkipped  ActivityStatus = "Skipped"
+	ActivityCanceled ActivityStatus = "Canceled"
+)
+
+// LogLine is one line of a log.
+type LogLine struct {
+	At       int64 // unix milliseconds
+	Category string
+	Text     string
+}
+
+// maxLog is how many bytes of one attempt's output a tree shows; the raw log
+// has all.
+const maxLog = 1 << 20
+
+// Tree reads a task as a tree. tail limits each activity's log to its last
+// lines; 0 means as many as maxLog bytes hold.
+func (s *Service) Tree(ctx context.Context, who app.Caller, space, id string, tail int) (*Task, *Activity, error) {
+	details, err := s.TaskDetails(ctx, who, space, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	root := &Activity{
+		ID: id, Name: details.Task.Description, Status: taskStatus(details.Task),
+		Started: details.Task.StartTime, Ended: details.Task.CompletedTime, Reason: details.Task.Error,
+	}
+	if details.Rollout == nil {
+		return details.Task, root, nil
+	}
+	b := &treeBuilder{s: s, ctx: ctx, view: details.Rollout, tail: tail, attempts: map[rollout.CellKey][]*rollout.Attempt{}, notes: map[rollout.CellKey][]LogLine{}}
+	err = b.build(root)
+	return details.Task, root, err
+}
+
+func taskStatus(t *Task) ActivityStatus {
+	switch t.State {
+	case store.TaskQueued:
+		return ActivityPending
+	case store.TaskExecuting, store.TaskCancelling:
+		return ActivityRunning
+	case store.TaskSuccess:
+		if t.HasWarnings {
+			return ActivityWarning
+		}
+		return ActivitySuccess
+	case store.TaskCanceled:
+		return ActivityCanceled
+	case store.TaskFailed, store.TaskTimedOut:
+	}
+	return ActivityFailed
+}
+
+type treeBuilder struct {
+	s        *Service
+	ctx      context.Context //nolint:containedctx // lives for one call of Tree
+	view     *store.RolloutView
+	tail     int
+	attempts map[rollout.CellKey][]*rollout.Attempt
+	notes    map[rollout.CellKey][]LogLine
+	cells    map[int][]*rollout.Cell // by step, in order of member and action
+}
+
+func (b *treeBuilder) build(root *Activity) error {
+	for i := range b.view.Attempts {
+		a := &b.view.Attempts[i]
+		b.attempts[a.Cell] = append(b.attempts[a.Cell], a)
+	}
+	for i := range b.view.Notes {
+		n := &b.view.Notes[i]
+		key := rollout.CellKey{Step: n.Step, Action: n.Action, Member: n.Member}
+		if n.Step < 0 {
+			key = rollout.CellKey{Step: -1, Action: -1}
+		}
+		b.notes[key] = append(b.notes[key], LogLine{At: n.At, Category: n.Category, Text: n.Text})
+	}
+	b.cells = map[int][]*rollout.Cell{}
+	for i := range b.view.Cells {
+		c := &b.view.Cells[i]
+		b.cells[c.Step] = append(b.cells[c.Step], c)
+	}
+	root.Log = append(root.Log, b.notes[rollout.CellKey{Step: -1, Action: -1}]...)
+	names := map[string]string{}
+	order := map[string]int64{}
+	for i := range b.view.Members {
+		m := &b.view.Members[i]
+		names[m.ID], order[m.ID] = m.Name, m.Ord
+	}
+	for i := range b.view.Plan.Steps {
+		step, err := b.step(root.ID, i, names, order)
+		if err != nil {
+			return err
+		}
+		root.Children = append(root.Children, step)
+	}
+	return nil
+}
+
+func (b *treeBuilder) step(parent string, index int, names map[string]string, order map[string]int64) (*Activity, error) {
+	spec := &b.view.Plan.Steps[index]
+	activity := &Activity{ID: parent + "/" + strconv.Itoa(index+1), Name: fmt.Sprintf("Step %d: %s", spec.Number, spec.Name), Status: ActivityPending}
+	for i := range b.view.Steps {
+		if row := &b.view.Steps[i]; row.Index == index {
+			activity.Status, activity.Started, activity.Ended, activity.Reason = stepStatus(row), row.StartedAt, row.EndedAt, row.Reason
+		}
+	}
+	activity.Log = append(activity.Log, b.notes[rollout.CellKey{Step: index, Action: -1}]...)
+	members := map[string]*Activity{}
+	var list []string
+	for _, c := range b.cells[index] {
+		m := members[c.Member]
+		if m == nil {
+			m = &Activity{ID: activity.ID + "/" + c.Member, Name: names[c.Member]}
+			members[c.Member] = m
+			list = append(list, c.Member)
+		}
+		action, err := b.cell(m.ID, spec, c)
+		if err != nil {
+			return nil, err
+		}
+		m.Children = append(m.Children, action)
+	}
+	slices.SortStableFunc(list, func(a, b string) int { return int(order[a] - order[b]) })
+	for _, id := range list {
+		activity.Children = append(activity.Children, summarise(members[id], len(spec.Actions)))
+	}
+	return activity, nil
+}
+
+// summarise gives a machine the state of its actions; where a step has one
+// action the machine is that action.
+func summarise(m *Activity, actions int) *Activity {
+	first, last := m.Children[0], m.Children[len(m.Children)-1]
+	m.Started, m.Ended, m.Status, m.Reason = first.Started, last.Ended, last.Status, last.Reason
+	worst := ActivitySkipped
+	for _, c := range m.Children {
+		switch {
+		case c.Status == ActivityFailed, c.Status == ActivityCanceled:
+			m.Status, m.Reason, worst = c.Status, c.Reason, c.Status
+		case worst == ActivitySkipped && c.Status != ActivitySkipped:
+			worst = c.Status
+		}
+	}
+	switch {
+	case last.Status == ActivityRunning || last.Status == ActivityPending:
+		m.Status, m.Ended = last.Status, 0
+	case len(m.Children) < actions && m.Status == ActivitySuccess:
+		m.Status, m.Ended = ActivityRunning, 0
+	case m.Status == ActivitySkipped && worst != ActivitySkipped:
+		m.Status = worst
+	}
+	if actions == 1 {
+		first.ID, first.Name = m.ID, m.Name
+		return first
+	}
+	return m
+}
+
+func (b *treeBuilder) cell(parent string, spec *rollout.Step, c *rollout.Cell) (*Activity, error) {
+	activity := &Activity{
+		ID: fmt.Sprintf("%s/%d", parent, c.Action+1), Name: spec.Actions[c.Action].Name, Status: cellStatus(c),
+		Started: c.StartedAt, Ended: c.EndedAt, Reason: c.Reason,
+	}
+	if c.State == rollout.CellWaiting && c.Reason == "" {
+		activity.Reason = "waits for the machine: another task works on it"
+	}
+	for _, a := range b.attempts[c.CellKey] {
+		lines, err := b.s.lines(b.ctx, a.ID, b.tail)
+		if err != nil {
+			return nil, err
+		}
+		activity.Log = append(activity.Log, lines...)
+		if a.Warnings && activity.Status == ActivitySuccess {
+			activity.Status = ActivityWarning
+		}
+	}
+	for _, line := range activity.Log {
+		if percent, ok := progressOfLine(line); ok {
+			activity.Progress = percent
+		}
+	}
+	activity.Log = append(activity.Log, b.notes[c.CellKey]...)
+	return activity, nil
+}
+
+func progressOfLine(line LogLine) (int, bool) {
+	if line.Category != "Progress" {
+		return 0, false
+	}
+	text, _, _ := strings.Cut(line.Text, " ")
+	n, err := strconv.Atoi(text)
+	return n, err == nil
+}
+
+// lines reads an attempt's output.
+func (s *Service) lines(ctx context.Context, attempt string, tail int) ([]LogLine, error) {
+	var from int64
+	if tail > 0 {
+		length, err := s.db.Logs().Length(ctx, attempt)
+		if err != nil {
+			return nil, err
+		}
+		from = max(0, length-int64(tail)*512)
+	}
+	data, err := s.db.Logs().Read(ctx, attempt, from, maxLog)
+	if err != nil {
+		return nil, err
+	}
+	if from > 0 { // begins within a line
+		_, data, _ = bytes.Cut(data, []byte("\n"))
+	}
+	list := ParseLog(data)
+	if tail > 0 && len(list) > tail {
+		list = list[len(list)-tail:]
+	}
+	return list, nil
+}
+
+// ParseLog reads the lines of an attempt's log: "<unix ms>\t<category>\t<text>".
+// A last line without its newline is not yet whole and is left out.
+func ParseLog(data []byte) []LogLine {
+	var list []LogLine
+	for {
+		line, rest, whole := bytes.Cut(data, []byte("\n"))
+		if !whole {
+			return list
+		}
+		data = rest
+		parts := strings.SplitN(string(line), "\t", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		at, err := strconv.ParseInt(parts[0], 10, 64)
+		if err != nil {
+			continue
+		}
+		list = append(list, LogLine{At: at, Category: parts[1], Text: parts[2]})
+	}
+}
+
+func stepStatus(s *rollout.StepRow) ActivityStatus {
+	switch s.State {
+	case rollout.StepOpen:
+		return ActivityRunning
+	case rollout.StepSucceeded:
+		return ActivitySuccess
+	case rollout.StepFailed:
+		return ActivityFailed
+	case rollout.StepSkipped:
+		return ActivitySkipped
+	case rollout.StepCanceled:
+		return ActivityCanceled
+	case rollout.StepPending:
+	}
+	return ActivityPending
+}
+
+func cellStatus(c *rollout.Cell) ActivityStatus {
+	switch c.State {
+	case rollout.CellWaiting:
+		return ActivityPending
+	case rollout.CellRunning:
+		return ActivityRunning
+	case rollout.CellSucceeded:
+		return ActivitySuccess
+	case rollout.CellSkipped:
+		return ActivitySkipped
+	case rollout.CellCanceled, rollout.CellSuperseded:
+		return ActivityCanceled
+	case rollout.CellFailed, rollout.CellTimedOut, rollout.CellUnknown, rollout.CellNotDeployed:
+	}
+	return ActivityFailed
+}
