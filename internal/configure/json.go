@@ -1,6 +1,7 @@
 package configure
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -170,7 +171,7 @@ func (s *jsonScanner) word() (*jsonNode, error) {
 		return n, nil
 	}
 	n.kind = jsonNumber
-	if _, err := strconv.ParseFloat(n.raw, 64); err != nil || strings.Trim(n.raw, "0123456789+-.eE") != "" {
+	if !json.Valid([]byte(n.raw)) {
 		s.pos = start
 		return nil, s.unexpected("a value")
 	}

@@ -29,7 +29,20 @@ func (r *run) settingsFile(path string) error {
 	if err != nil {
 		return fileError(path, 0, "", err)
 	}
-	text, stored, err := decodeXML(f.raw)
+	after, change, err := r.editSettings(path, f.raw)
+	if err != nil {
+		return err
+	}
+	if len(change.Variables) == 0 {
+		return nil
+	}
+	return r.finish(change, f, after)
+}
+
+// editSettings computes the new bytes.
+func (r *run) editSettings(path string, raw []byte) ([]byte, Change, error) {
+	s := &settings{run: r, path: path, change: Change{Path: path, Feature: FeatureSettings}}
+	text, stored, err := decodeXML(raw)
 	var root *element
 	if err == nil {
 		root, err = parseXML(text)
@@ -37,18 +50,18 @@ func (r *run) settingsFile(path string) error {
 	if err != nil {
 		if r.opts.IgnoreSettingsErrors {
 			r.warn("%s: left as it is, it is no XML: %v", path, err)
-			return nil
+			return raw, s.change, nil
 		}
-		return fileError(path, syntaxLine(err), "", err)
+		return nil, s.change, fileError(path, syntaxLine(err), "", err)
 	}
-	s := &settings{run: r, path: path, text: text, stored: stored, change: Change{Path: path, Feature: FeatureSettings}}
+	s.text, s.stored = text, stored
 	if err := s.visit(root, false); err != nil {
-		return err
+		return nil, s.change, err
 	}
 	if len(s.edits) == 0 {
-		return nil
+		return raw, s.change, nil
 	}
-	return r.finish(s.change, f, stored.encode(apply(text, s.edits)))
+	return stored.encode(apply(text, s.edits)), s.change, nil
 }
 
 func syntaxLine(err error) int {

@@ -30,32 +30,43 @@ func (r *run) structuredFile(path string) error {
 	if err != nil {
 		return fileError(path, 0, "", err)
 	}
-	text, stored, err := decodeText(f.raw)
+	after, change, err := r.editStructured(path, f.raw)
 	if err != nil {
-		return fileError(path, 0, "", err)
+		return err
+	}
+	if len(change.Variables) == 0 {
+		r.info("%s: %s: no variable has the path of a value", path, FeatureStructured)
+		return nil
+	}
+	return r.finish(change, f, after)
+}
+
+// editStructured computes the new bytes. A file without a value to replace
+// keeps its layout.
+func (r *run) editStructured(path string, raw []byte) ([]byte, Change, error) {
+	s := &structured{run: r, path: path, nodes: map[string]*jsonNode{}, change: Change{Path: path, Feature: FeatureStructured}}
+	text, stored, err := decodeText(raw)
+	if err != nil {
+		return nil, s.change, fileError(path, 0, "", err)
 	}
 	doc, err := parseJSON(text)
 	if err != nil {
-		return r.notJSON(path, err)
+		return nil, s.change, r.notJSON(path, err)
 	}
-	s := &structured{run: r, path: path, text: text, nodes: map[string]*jsonNode{}, change: Change{Path: path, Feature: FeatureStructured}}
+	s.text = text
 	for _, name := range r.vars.Names() {
 		s.reach = max(s.reach, len(strings.ToLower(name)))
 	}
 	s.index(doc.root, "")
-	if err := s.replace(); err != nil {
-		return err
-	}
-	if len(s.change.Variables) == 0 {
-		r.info("%s: %s: no variable has the path of a value", path, FeatureStructured)
-		return nil
+	if err := s.replace(); err != nil || len(s.change.Variables) == 0 {
+		return raw, s.change, err
 	}
 	newline := newlineOf(text)
 	out := writeJSON(doc, newline)
-	if trimmed := strings.TrimRight(text, "\r\n"); trimmed != text {
+	if strings.TrimRight(text, "\r\n") != text {
 		out += newline
 	}
-	return r.finish(s.change, f, stored.encode(out))
+	return stored.encode(out), s.change, nil
 }
 
 // notJSON says what a file is that is not JSON.
