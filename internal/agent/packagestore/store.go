@@ -5,13 +5,13 @@
 package packagestore
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"os"
 	"path"
 	"strconv"
@@ -100,10 +100,10 @@ func (s *Store) Missing(digests []string) ([]string, error) {
 	return missing, nil
 }
 
-// Put stores one package from its chunks. It hashes while it writes, fsyncs and
-// renames; on any error nothing is left. Errors: a *MismatchError, or one with
-// ErrDiskFull, or the chunks' own.
-func (s *Store) Put(h *agentrpc.PutRequest_Header, chunks iter.Seq2[[]byte, error]) (err error) {
+// Put stores one package as content gives it. It hashes while it writes, fsyncs
+// and renames; on any error nothing is left. Errors: a *MismatchError, or one
+// with ErrDiskFull and the system's own, or content's.
+func (s *Store) Put(ctx context.Context, h *agentrpc.PutRequest_Header, content io.Reader) (err error) {
 	if !isDigest(h.GetSha256()) || h.GetSize() < 0 {
 		return fmt.Errorf("store package %q: not a digest and size", h.GetSha256())
 	}
@@ -113,13 +113,13 @@ func (s *Store) Put(h *agentrpc.PutRequest_Header, chunks iter.Seq2[[]byte, erro
 		}
 	}()
 	if free, err := s.free(); err != nil || free-Reserve < h.GetSize() {
-		return errors.Join(err, fmt.Errorf("%w: %d bytes free, %d needed and %d kept back", ErrDiskFull, free, h.GetSize(), Reserve))
+		return errors.Join(err, fmt.Errorf("%w: %d bytes free, %d needed and %d kept back: %w", ErrDiskFull, free, h.GetSize(), Reserve, fullErrors[0]))
 	}
 	temp, f, err := s.create()
 	if err != nil {
 		return full(err)
 	}
-	err = receive(f, h, chunks)
+	err = receive(ctx, f, h, content)
 	if err == nil {
 		err = full(f.Sync())
 	}
@@ -153,18 +153,25 @@ func (s *Store) create() (string, *os.File, error) {
 	}
 }
 
-func receive(f *os.File, h *agentrpc.PutRequest_Header, chunks iter.Seq2[[]byte, error]) error {
-	sum, size := sha256.New(), int64(0)
-	for chunk, err := range chunks {
-		if err != nil {
+func receive(ctx context.Context, f *os.File, h *agentrpc.PutRequest_Header, content io.Reader) error {
+	sum, size, buffer := sha256.New(), int64(0), make([]byte, 1<<17)
+	for {
+		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		if size += int64(len(chunk)); size > h.GetSize() {
+		n, readErr := content.Read(buffer)
+		if size += int64(n); size > h.GetSize() {
 			return fmt.Errorf("more than the announced %d bytes came", h.GetSize())
 		}
-		sum.Write(chunk)
-		if _, err := f.Write(chunk); err != nil {
+		sum.Write(buffer[:n])
+		if _, err := f.Write(buffer[:n]); err != nil {
 			return full(err)
+		}
+		if errors.Is(readErr, io.EOF) {
+			break
+		}
+		if readErr != nil {
+			return readErr
 		}
 	}
 	if size != h.GetSize() {

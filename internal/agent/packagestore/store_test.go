@@ -6,12 +6,12 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/slipwayhq/slipway/internal/agent/packagestore"
 	"github.com/slipwayhq/slipway/internal/agentrpc"
@@ -32,18 +32,17 @@ func header(body string) *agentrpc.PutRequest_Header {
 	return &agentrpc.PutRequest_Header{Sha256: hex.EncodeToString(sum[:]), Size: int64(len(body)), PackageId: "App", Version: "1.0"}
 }
 
-func chunks(parts ...string) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		for _, part := range parts {
-			if part == "!" {
-				yield(nil, errors.New("link lost"))
-				return
-			}
-			if !yield([]byte(part), nil) {
-				return
-			}
+// chunks reads as the parts one by one; "!" is a lost link.
+func chunks(parts ...string) io.Reader {
+	readers := make([]io.Reader, 0, len(parts))
+	for _, part := range parts {
+		if part == "!" {
+			readers = append(readers, iotest.ErrReader(errors.New("link lost")))
+			continue
 		}
+		readers = append(readers, strings.NewReader(part))
 	}
+	return io.MultiReader(readers...)
 }
 
 func filesIn(t *testing.T, dir string) (files []string) {
@@ -65,7 +64,7 @@ func TestPutAndOpen(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	h, other := header("hello world"), header("other")
-	if err := s.Put(h, chunks("hello", " ", "world")); err != nil {
+	if err := s.Put(t.Context(), h, chunks("hello", " ", "world")); err != nil {
 		t.Fatal(err)
 	}
 	missing, err := s.Missing([]string{h.Sha256, other.Sha256})
@@ -94,7 +93,7 @@ func TestBrokenTransfers(t *testing.T) {
 		dir := t.TempDir()
 		s := open(t, dir)
 		h := header("hello world")
-		err := s.Put(h, chunks(parts...))
+		err := s.Put(t.Context(), h, chunks(parts...))
 		if err == nil {
 			t.Errorf("%s: no error", name)
 		}
@@ -120,13 +119,13 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := s.Put(header("hello world"), chunks("hello world")); !errors.Is(err, packagestore.ErrDiskFull) {
+	if err := s.Put(t.Context(), header("hello world"), chunks("hello world")); !errors.Is(err, packagestore.ErrDiskFull) {
 		t.Error(err)
 	}
 	if left := filesIn(t, dir); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
-	if err := s.Put(header("hello"), chunks("hello")); err != nil {
+	if err := s.Put(t.Context(), header("hello"), chunks("hello")); err != nil {
 		t.Error(err)
 	}
 }
@@ -138,7 +137,7 @@ func TestAlteredPackage(t *testing.T) {
 	s := open(t, dir)
 	h := header("hello world")
 	for range 2 {
-		if err := s.Put(h, chunks("hello world")); err != nil {
+		if err := s.Put(t.Context(), h, chunks("hello world")); err != nil {
 			t.Fatal(err)
 		}
 		f, err := s.Open(h.Sha256)
@@ -168,7 +167,7 @@ func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	h := header("hello")
-	if err := s.Put(h, chunks("hello")); err != nil {
+	if err := s.Put(t.Context(), h, chunks("hello")); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "incoming", "1-1"), []byte("half"), 0o600); err != nil {
@@ -193,7 +192,7 @@ func TestDigestsAreNotPaths(t *testing.T) {
 		if _, err := s.Open(digest); !errors.Is(err, packagestore.ErrMissing) {
 			t.Errorf("%q: %v", digest, err)
 		}
-		if err := s.Put(&agentrpc.PutRequest_Header{Sha256: digest}, chunks()); err == nil {
+		if err := s.Put(t.Context(), &agentrpc.PutRequest_Header{Sha256: digest}, chunks()); err == nil {
 			t.Errorf("%q: stored", digest)
 		}
 		if _, err := s.Missing([]string{digest}); err == nil {
