@@ -28,8 +28,9 @@ const (
 const (
 	readers   = 8
 	busyTries = 5
-	// needTries bounds how often one transaction may run out of claimed ids.
-	needTries = 1000
+	// needTries bounds how often one transaction may run out of ids of one
+	// counter; each time it claims twice as many.
+	needTries = 16
 )
 
 // Config says where the store is and what it uses.

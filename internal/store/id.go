@@ -4,19 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 )
 
-// idBlock is how many numbers of a counter a node claims at once.
+// idBlock is how many numbers of a counter a node claims at first.
 const idBlock = 50
 
 var errNeedIDs = errors.New("store: ids have to be claimed first")
 
-// idBlocks are the numbers claimed and not yet given out.
+// idBlocks are the numbers claimed and not yet given out: for each counter
+// blocks in the order in which they are used up.
 type idBlocks struct {
 	mu sync.Mutex
-	by map[string]*numbers
+	by map[string][]*numbers
 }
 
 type numbers struct{ next, end int64 }
@@ -39,8 +41,8 @@ func (tx *Tx) NextNumber(counter string) (int64, error) {
 	b := &tx.db.ids
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	block := b.by[counter]
-	if block == nil || block.next >= block.end {
+	block := b.open(counter)
+	if block == nil {
 		tx.need = counter
 		return 0, fmt.Errorf("claim %s: %w", counter, errNeedIDs)
 	}
@@ -48,6 +50,17 @@ func (tx *Tx) NextNumber(counter string) (int64, error) {
 	block.next++
 	tx.claimed = append(tx.claimed, func() { b.giveBack(block, n) })
 	return n, nil
+}
+
+// open is the block to take from; nil when all are used up.
+func (b *idBlocks) open(counter string) *numbers {
+	blocks := b.by[counter]
+	for _, block := range blocks {
+		if block.next < block.end {
+			return block
+		}
+	}
+	return nil
 }
 
 // giveBack takes back the number that was given out last. It is for runs that
@@ -61,23 +74,23 @@ func (b *idBlocks) giveBack(block *numbers, n int64) {
 }
 
 // claimIDs claims a block in a short transaction of its own, so that a rolled
-// back one never gives a number back.
-func (db *DB) claimIDs(ctx context.Context, counter string) error {
+// back one never gives a number back. It adds to what is left: a transaction
+// that wants more than a block gets there, run by run.
+func (db *DB) claimIDs(ctx context.Context, counter string, n int64) error {
 	var end int64
 	err := db.writer.QueryRowContext(ctx, `INSERT INTO counter (name, next) VALUES ($1, $2)
-		ON CONFLICT (name) DO UPDATE SET next = counter.next + $3 RETURNING next`, counter, 1+idBlock, idBlock).Scan(&end)
+		ON CONFLICT (name) DO UPDATE SET next = counter.next + $3 RETURNING next`, counter, 1+n, n).Scan(&end)
 	if err != nil {
 		return translate(db.watched(fmt.Errorf("claim %s: %w", counter, err)))
 	}
-	db.ids.mu.Lock()
-	defer db.ids.mu.Unlock()
-	if db.ids.by == nil {
-		db.ids.by = map[string]*numbers{}
+	b := &db.ids
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.by == nil {
+		b.by = map[string][]*numbers{}
 	}
-	if old := db.ids.by[counter]; old != nil && old.next < old.end {
-		return nil // another transaction was faster; its block is still open
-	}
-	db.ids.by[counter] = &numbers{next: end - idBlock, end: end}
+	left := slices.DeleteFunc(b.by[counter], func(block *numbers) bool { return block.next >= block.end })
+	b.by[counter] = append(left, &numbers{next: end - n, end: end})
 	return nil
 }
 
@@ -86,9 +99,11 @@ func (db *DB) claimIDs(ctx context.Context, counter string) error {
 func (db *DB) returnIDs() {
 	db.ids.mu.Lock()
 	defer db.ids.mu.Unlock()
-	for counter, block := range db.ids.by {
-		if _, err := db.writer.Exec(`UPDATE counter SET next = $2 WHERE name = $1 AND next = $3`, counter, block.next, block.end); err != nil {
-			db.logger.Debug("unused ids stay a gap", "counter", counter, "error", err)
+	for counter, blocks := range db.ids.by {
+		for _, block := range slices.Backward(blocks) {
+			if _, err := db.writer.Exec(`UPDATE counter SET next = $2 WHERE name = $1 AND next = $3`, counter, block.next, block.end); err != nil {
+				db.logger.Debug("unused ids stay a gap", "counter", counter, "error", err)
+			}
 		}
 	}
 	db.ids.by = nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/slipwayhq/slipway/internal/resource"
@@ -128,14 +129,10 @@ func column(f resource.Field, text string) (any, error) {
 		}
 		return int64(0), nil
 	case resource.IntColumn:
-		var n int64
 		if text == "" {
-			return n, nil
+			return int64(0), nil
 		}
-		if _, err := fmt.Sscanf(text, "%d", &n); err != nil {
-			return nil, fmt.Errorf("%s is not a number", f.Path)
-		}
-		return n, nil
+		return strconv.ParseInt(text, 10, 64)
 	case resource.TimeColumn:
 		if text == "" {
 			return int64(0), nil

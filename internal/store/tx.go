@@ -68,17 +68,18 @@ func (tx *Tx) queryRow(query string, args ...any) *sql.Row {
 // (at most 5 tries, fault 26), and when ids have to be claimed first. It must
 // not call Write.
 func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
-	busyCount, needCount := 0, 0
+	busyCount, needs := 0, map[string]int{}
 	for {
 		need, err := db.writeOnce(ctx, fn)
 		switch {
 		case need != "":
-			if needCount++; needCount > needTries {
-				return fmt.Errorf("store: a transaction asked for ids %d times", needCount)
+			if needs[need] == needTries {
+				return fmt.Errorf("store: a transaction wants too many %s", need)
 			}
-			if err := db.claimIDs(ctx, need); err != nil {
+			if err := db.claimIDs(ctx, need, idBlock<<needs[need]); err != nil {
 				return err
 			}
+			needs[need]++
 		case busy(err) && busyCount < busyTries-1:
 			busyCount++
 			if err := pause(ctx, time.Duration(busyCount)*(10+rand.N[time.Duration](20))*time.Millisecond); err != nil {
