@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
+	"github.com/slipwayhq/slipway/internal/rollout"
 	"github.com/slipwayhq/slipway/internal/store"
 )
 
@@ -144,12 +146,33 @@ func (e *Engine) turn(ctx context.Context, o store.Owned) error {
 		if err != nil {
 			return err
 		}
-		return Turn(t)
+		if err := Turn(t); err != nil {
+			return err
+		}
+		return oweNewcomers(tx, o.ID)
 	})
 	if err != nil {
 		return fmt.Errorf("turn of %s: %w", o.ID, err)
 	}
 	return nil
+}
+
+// oweNewcomers sees to it that a machine which came while the release was
+// rolled out gets it afterwards.
+func oweNewcomers(tx *store.Tx, id string) error {
+	ended, err := store.Succeeded(tx, id)
+	if err != nil || !ended {
+		return err
+	}
+	plan, err := store.LoadPlan(tx, id)
+	if err != nil || plan.Kind != rollout.Deploy || plan.Limited() {
+		return err
+	}
+	members, err := Members(tx, plan)
+	if err != nil {
+		return err
+	}
+	return store.OweNewcomers(tx, plan, members)
 }
 
 // dispatch starts the queued rollouts that nothing holds back and says of the
@@ -183,6 +206,15 @@ func (e *Engine) start(tx *store.Tx, id string) error {
 	if err != nil {
 		return err
 	}
+	if plan.Kind == rollout.CatchUp {
+		current, err := isDesired(tx, plan)
+		if err != nil {
+			return err
+		}
+		if !current {
+			return store.Obsolete(tx, task)
+		}
+	}
 	if key := store.LockKey(plan); key != "" {
 		if waits, err := waitFor(tx, key, task); err != nil || waits {
 			return err
@@ -215,4 +247,13 @@ func waitFor(tx *store.Tx, key string, task *store.Task) (bool, error) {
 	}
 	task.WaitsFor = text
 	return true, store.UpdateTask(tx, task)
+}
+
+// isDesired says whether the plan's release is still what its environment
+// wants.
+func isDesired(tx *store.Tx, p *rollout.Plan) (bool, error) {
+	desired, err := store.DesiredIn(tx, p.Environment.ID)
+	return slices.ContainsFunc(desired, func(d store.Desired) bool {
+		return d.ProjectID == p.Project.ID && d.TenantID == p.Tenant.ID && d.ReleaseID == p.Release.ID
+	}), err
 }

@@ -39,7 +39,7 @@ func Members(tx *store.Tx, p *rollout.Plan) ([]rollout.Member, error) {
 		}
 		members = append(members, member(m, policy))
 	}
-	if p.NeedsWorker() {
+	if p.NeedsWorker() && p.Kind == rollout.Deploy {
 		members = append(members, rollout.Member{ID: p.Worker.ID, Name: p.Worker.Name, Worker: true})
 	}
 	return members, nil

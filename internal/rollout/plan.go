@@ -202,6 +202,10 @@ func (s *Step) Covers(m *Member) bool {
 	return false
 }
 
+// Limited says that the rollout is for chosen machines only: it does not
+// change what the environment's machines are to run.
+func (p *Plan) Limited() bool { return len(p.Specific) > 0 || len(p.Excluded) > 0 }
+
 // NeedsWorker says whether a step runs on the worker itself rather than on or
 // on behalf of machines.
 func (p *Plan) NeedsWorker() bool {

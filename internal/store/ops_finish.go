@@ -32,11 +32,8 @@ func (t *Turn) Finish(p *rollout.Plan, row *rollout.Row) {
 	if p.Kind == rollout.Script || t.err != nil {
 		return
 	}
-	// A machine that did not answer makes the task fail, but all that answered
-	// have the release: it is what the environment runs from now on.
-	proved := row.State == rollout.Succeeded || (row.State == rollout.Failed && row.Failures == 0 && row.Unavailable+row.Gone < row.Members)
-	err := SetDeployed(t.tx, p, proved)
-	if proved && p.Kind == rollout.Deploy {
+	err := SetDeployed(t.tx, p, proved(row))
+	if proved(row) && p.Kind == rollout.Deploy && !p.Limited() {
 		err = errors.Join(err, SetDesired(t.tx, &Desired{
 			SpaceID: p.Space.ID, ProjectID: p.Project.ID, EnvironmentID: p.Environment.ID, TenantID: p.Tenant.ID,
 			ReleaseID: p.Release.ID, DeploymentID: p.Deployment.ID, TaskID: p.Task,

@@ -79,6 +79,7 @@ func OpenSession(tx *Tx, s *Session) error {
 		return fmt.Errorf("open session of %s: %w", s.Machine, err)
 	}
 	tx.Notify(TopicEffects)
+	tx.Notify(TopicSessions)
 	return tellRollouts(tx, s.Machine, rollout.Event{At: now, Kind: rollout.Back, Member: s.Machine}, s.Generation)
 }
 
@@ -328,10 +329,10 @@ func SetDeployed(tx *Tx, p *rollout.Plan, proved bool) error {
 		append(where, p.Release.ID, tx.Now().UnixMilli())...); err != nil {
 		return fmt.Errorf("record deployed machines of %s: %w", p.Task, err)
 	}
-	_, err := tx.exec(`DELETE FROM owed WHERE project_id = $2 AND environment_id = $3 AND tenant_id = $4
+	_, err := tx.exec(`UPDATE owed SET task_id = '`+Settled+`', error = '' WHERE project_id = $2 AND environment_id = $3 AND tenant_id = $4
 		AND machine_id IN (SELECT id FROM member WHERE rollout_id = $1 AND state = 'Live')`, where...)
 	if err != nil {
-		return fmt.Errorf("clear what the machines of %s were owed: %w", p.Task, err)
+		return fmt.Errorf("settle what the machines of %s were owed: %w", p.Task, err)
 	}
 	return nil
 }
@@ -362,13 +363,17 @@ type Owed struct {
 	Error         string // why the last one failed
 }
 
+// Settled is the TaskID of a debt that a rollout has settled; the fleet checks
+// the machine's health again and drops it.
+const Settled = "settled"
+
 // Owe notes that the machine has to get the desired release of every key in
 // the environments before it counts as healthy.
 func Owe(tx *Tx, machine string, environments []string, reason string) error {
 	for _, environment := range environments {
 		if _, err := tx.exec(`INSERT INTO owed (machine_id, project_id, environment_id, tenant_id, since, reason, task_id, error)
 			SELECT $1, project_id, environment_id, tenant_id, $3, $4, '', '' FROM desired WHERE environment_id = $2
-			ON CONFLICT (machine_id, project_id, environment_id, tenant_id) DO NOTHING`, machine, environment, tx.Now().UnixMilli(), reason); err != nil {
+			ON CONFLICT (machine_id, project_id, environment_id, tenant_id) DO UPDATE SET task_id = '', error = ''`, machine, environment, tx.Now().UnixMilli(), reason); err != nil {
 			return fmt.Errorf("note what %s is owed in %s: %w", machine, environment, err)
 		}
 	}
@@ -381,9 +386,9 @@ func scanOwed(r *sql.Rows, o *Owed) error {
 	return r.Scan(&o.MachineID, &o.ProjectID, &o.EnvironmentID, &o.TenantID, &o.Since, &o.Reason, &o.TaskID, &o.Error)
 }
 
-// OwedTo reads what a machine is owed; OwedAll what all are.
+// OwedTo reads what a machine is still owed; OwedAll also what was settled.
 func OwedTo(tx *Tx, machine string) ([]Owed, error) {
-	return readRows(tx, "owed", owedQuery+`WHERE machine_id = $1 ORDER BY project_id`, scanOwed, machine)
+	return readRows(tx, "owed", owedQuery+`WHERE machine_id = $1 AND task_id <> '`+Settled+`' ORDER BY project_id`, scanOwed, machine)
 }
 
 // OwedAll reads every release that a machine still has to get.

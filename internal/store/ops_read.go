@@ -136,13 +136,6 @@ func ViewRollout(tx *Tx, id string) (*RolloutView, error) {
 	view.Members = readMembers(t, `WHERE rollout_id = $1 ORDER BY ord`, id)
 	view.Cells = readCells(t, `WHERE rollout_id = $1 ORDER BY step, action, member`, id)
 	view.Attempts = readAttempts(t, `WHERE rollout_id = $1 ORDER BY step, action, member, try`, id)
-	view.Notes = turnRows(t, "notes", `SELECT at, json FROM rollout_event WHERE rollout_id = $1 AND kind = 'Say' ORDER BY seq`,
-		func(r *sql.Rows, n *TimedNote) error {
-			var text string
-			if err := r.Scan(&n.At, &text); err != nil {
-				return err
-			}
-			return fromJSON(text, &n.Note)
-		}, id)
+	view.Notes = turnRows(t, "notes", `SELECT at, json FROM rollout_event WHERE rollout_id = $1 AND kind = 'Say' ORDER BY seq`, scanNote, id)
 	return view, t.err
 }

@@ -12,9 +12,10 @@ import (
 
 // Topics of DB.Watch that the operations use.
 const (
-	TopicWork    = "work"    // an inbox row, a due rollout or a queued task
-	TopicEffects = "effects" // something to deliver to an agent
-	TopicTasks   = "tasks"   // a task changed; also "tasks/<id>"
+	TopicWork     = "work"     // an inbox row, a due rollout or a queued task
+	TopicEffects  = "effects"  // something to deliver to an agent
+	TopicTasks    = "tasks"    // a task changed; also "tasks/<id>"
+	TopicSessions = "sessions" // a machine's link was opened or lost
 )
 
 // InsertRollout stores a new rollout with its plan, queued and without owner.

@@ -134,7 +134,7 @@ func planAction(in *PlanInput, s *resource.Step, a *resource.Action, number stri
 		Condition:  rollout.Condition(a.Condition),
 		Expression: a.Properties.Get(steps.ActionExpression),
 		Properties: map[string]string{}, Secrets: map[string]rollout.SecretRef{},
-		Skip: skipReason(in, a),
+		Skip: skipReason(in, s, a),
 	}
 	for name, value := range a.Properties {
 		if value.IsSensitive {
@@ -181,7 +181,7 @@ func typeNames() string {
 
 // skipReason says why an action takes no part in this deployment; "" when it
 // does.
-func skipReason(in *PlanInput, a *resource.Action) string {
+func skipReason(in *PlanInput, s *resource.Step, a *resource.Action) string {
 	env := in.Environment.ID
 	switch {
 	case a.IsDisabled:
@@ -197,6 +197,8 @@ func skipReason(in *PlanInput, a *resource.Action) string {
 		return "it does not run for channel " + in.Channel.Name
 	case len(a.TenantTags) > 0:
 		return "it runs only for tenants"
+	case in.Kind == rollout.CatchUp && len(s.Roles()) == 0:
+		return "it does not run on machines, and has run"
 	case in.Kind == rollout.CatchUp && steps.Flag(texts(a.Properties), steps.RunOnce):
 		return "it runs once per release, and has run"
 	}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/slipwayhq/slipway/internal/rollout"
+)
+
+// Say appends a line to the own log of a task that has no rollout.
+func Say(tx *Tx, task string, note rollout.Note) error {
+	text, err := json.Marshal(note)
+	if err != nil {
+		return fmt.Errorf("marshal note of %s: %w", task, err)
+	}
+	_, err = tx.exec(`INSERT INTO rollout_event (rollout_id, seq, at, kind, json)
+		VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM rollout_event WHERE rollout_id = $1), $2, 'Say', $3)`,
+		task, tx.Now().UnixMilli(), string(text))
+	if err != nil {
+		return fmt.Errorf("note for %s: %w", task, err)
+	}
+	notifyTask(tx, task)
+	return nil
+}
+
+// Notes are the lines of a task's own log, in order.
+func Notes(tx *Tx, task string) ([]TimedNote, error) {
+	return readRows(tx, "notes", `SELECT at, json FROM rollout_event WHERE rollout_id = $1 AND kind = 'Say' ORDER BY seq`, scanNote, task)
+}
+
+func scanNote(r *sql.Rows, n *TimedNote) error {
+	var text string
+	if err := r.Scan(&n.At, &text); err != nil {
+		return err
+	}
+	return fromJSON(text, &n.Note)
+}
+
+// MachineFact is what the fleet remembers of a machine between checks. Times
+// are unix milliseconds.
+type MachineFact struct {
+	Machine   string
+	CheckedAt int64
+	DueAt     int64 // when its next health check is due
+	// SilentMS is how long it has been silent, counting only time in which the
+	// server ran and heard other machines (fleets.md 3b).
+	SilentMS int64
+}
+
+// MachineFacts reads the facts of all machines, by machine.
+func MachineFacts(tx *Tx) (map[string]MachineFact, error) {
+	list, err := readRows(tx, "machine facts", `SELECT machine_id, checked_at, due_at, silent_ms FROM machine_fact`,
+		func(r *sql.Rows, f *MachineFact) error {
+			return r.Scan(&f.Machine, &f.CheckedAt, &f.DueAt, &f.SilentMS)
+		})
+	facts := make(map[string]MachineFact, len(list))
+	for _, f := range list {
+		facts[f.Machine] = f
+	}
+	return facts, err
+}
+
+// SaveMachineFact writes them.
+func SaveMachineFact(tx *Tx, f MachineFact) error {
+	_, err := tx.exec(`INSERT INTO machine_fact (machine_id, checked_at, due_at, silent_ms) VALUES ($1,$2,$3,$4)
+		ON CONFLICT (machine_id) DO UPDATE SET checked_at = excluded.checked_at, due_at = excluded.due_at, silent_ms = excluded.silent_ms`,
+		f.Machine, f.CheckedAt, f.DueAt, f.SilentMS)
+	if err != nil {
+		return fmt.Errorf("save facts of %s: %w", f.Machine, err)
+	}
+	return nil
+}
+
+// ForgetMachine drops what the operations know of a deleted machine and tells
+// its rollouts. Call it in the transaction that deletes the document.
+func ForgetMachine(tx *Tx, machine, why string) error {
+	err := MachineGone(tx, machine, why)
+	for _, table := range []string{"machine_fact", "owed", "deployed", "agent_session"} {
+		if _, e := tx.exec(`DELETE FROM `+table+` WHERE machine_id = $1`, machine); e != nil {
+			err = errors.Join(err, fmt.Errorf("forget %s: %w", machine, e))
+		}
+	}
+	return err
+}
+
+// MachineReplaced forgets what a machine ran: another agent answers under its
+// name now, so it is owed every desired release of its environments again.
+func MachineReplaced(tx *Tx, machine string, environments []string) error {
+	if _, err := tx.exec(`DELETE FROM deployed WHERE machine_id = $1`, machine); err != nil {
+		return fmt.Errorf("forget what %s ran: %w", machine, err)
+	}
+	return Owe(tx, machine, environments, "its agent was replaced")
+}
+
+// OweNewcomers notes that machines which are in a finished rollout's scope but
+// were not its members have to get its release: they came while it ran.
+func OweNewcomers(tx *Tx, p *rollout.Plan, inScope []rollout.Member) error {
+	for i := range inScope {
+		if inScope[i].Worker {
+			continue
+		}
+		_, err := tx.exec(`INSERT INTO owed (machine_id, project_id, environment_id, tenant_id, since, reason, task_id, error)
+			SELECT $1, $2, $3, $4, $5, 'came while ' || $6 || ' ran', '', ''
+			WHERE NOT EXISTS (SELECT 1 FROM member WHERE rollout_id = $6 AND id = $1)
+			ON CONFLICT (machine_id, project_id, environment_id, tenant_id) DO UPDATE SET task_id = '', error = ''`,
+			inScope[i].ID, p.Project.ID, p.Environment.ID, p.Tenant.ID, tx.Now().UnixMilli(), p.Task)
+		if err != nil {
+			return fmt.Errorf("note what %s is owed: %w", inScope[i].ID, err)
+		}
+	}
+	return nil
+}
+
+// LockHolder is the task that holds a lock; "" when it is free.
+func LockHolder(tx *Tx, key string) (holder string, err error) {
+	err = tx.queryRow(`SELECT task_id FROM task_lock WHERE lock_key = $1`, key).Scan(&holder)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return holder, err
+}
+
+// Obsolete ends a queued catch-up whose release is no longer the desired one;
+// its machines are caught up with the one that is.
+func Obsolete(tx *Tx, task *Task) error {
+	if _, err := tx.exec(`UPDATE owed SET task_id = '' WHERE task_id = $1`, task.ID); err != nil {
+		return fmt.Errorf("release machines of %s: %w", task.ID, err)
+	}
+	if err := cancelQueued(tx, task, "Slipway"); err != nil {
+		return err
+	}
+	task.Error = "A newer release was deployed before this one started; the machines get that one instead."
+	return UpdateTask(tx, task)
+}
+
+// Succeeded says whether the rollout has ended with its release on the
+// machines that answered: what makes its release the desired one.
+func Succeeded(tx *Tx, id string) (bool, error) {
+	row, _, err := loadRow(tx, id)
+	return err == nil && proved(&row), err
+}
+
+// proved: a machine that did not answer makes the task fail, but all that
+// answered have the release: it is what the environment runs from now on.
+func proved(row *rollout.Row) bool {
+	return row.State == rollout.Succeeded || row.State == rollout.Failed && row.Failures == 0 && row.Unavailable+row.Gone < row.Members
+}
+
+// LastEvent is the message of the newest audit record of a category in a
+// space; "" when there is none.
+func LastEvent(tx *Tx, space, category string) (message string, err error) {
+	err = tx.queryRow(`SELECT message FROM audit WHERE space_id = $1 AND category = $2 ORDER BY ord DESC LIMIT 1`, space, category).Scan(&message)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return message, err
+}
