@@ -44,6 +44,7 @@ type Config struct {
 
 // DB is an open store. It is safe for concurrent use.
 type DB struct {
+	folder  string
 	writer  *sql.DB
 	reader  *sql.DB
 	logs    *Logs
@@ -66,7 +67,7 @@ func Open(ctx context.Context, c Config) (db *DB, err error) {
 	if c.Keys == nil {
 		return nil, errors.New("store: no keyring")
 	}
-	db = &DB{dialect: dialect.SQLite(), keys: c.Keys, now: c.Now, newID: c.NewID, logger: c.Logger, dead: make(chan struct{})}
+	db = &DB{folder: c.Path, dialect: dialect.SQLite(), keys: c.Keys, now: c.Now, newID: c.NewID, logger: c.Logger, dead: make(chan struct{})}
 	if db.now == nil {
 		db.now = time.Now
 	}

@@ -253,3 +253,81 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("a full disk was fatal: %v", db.FatalError())
 	}
 }
+
+// I11: a changed, removed or added record breaks the chain.
+func TestChangedAuditIsFound(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]string{
+		"message changed":  `UPDATE audit SET message = 'nothing happened' WHERE ord = 2`,
+		"record removed":   `DELETE FROM audit WHERE ord = 2`,
+		"last removed":     `DELETE FROM audit WHERE ord = 4`,
+		"document removed": `DELETE FROM audit_document WHERE ord = 3`,
+		"seal removed":     `DELETE FROM audit_seal WHERE upto = 2`,
+		"seal forged":      `UPDATE audit_seal SET sum = '00' WHERE upto = 2`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := newStore(t)
+			for range 2 {
+				write(t, db, func(tx *store.Tx) error {
+					for range 2 {
+						if err := store.Audit(tx, store.AuditRecord{Category: resource.EventCreated, Message: "m", Related: []string{"Projects-1"}}); err != nil {
+							return err
+						}
+					}
+					_, err := store.SealAudit(tx)
+					return err
+				})
+			}
+			read(t, db, store.VerifyAudit)
+			if err := db.Exec(t.Context(), spoil); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Read(t.Context(), store.VerifyAudit); resource.CodeOf(err) != resource.PreconditionFailed {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// A backup is a store of its own, opens with the same key only, and overwrites
+// nothing.
+func TestBackup(t *testing.T) {
+	t.Parallel()
+	folder, copied := t.TempDir(), t.TempDir()
+	db := open(t, folder)
+	defer closeStore(t, db)
+	f := &resource.Feed{Name: "A", FeedType: resource.FeedNuGet, Password: resource.Plain("CANARY-1")}
+	storetest.Insert(t, db, f)
+	if _, err := db.Logs().Append(t.Context(), []store.LogChunk{{Attempt: "a", Data: []byte("text")}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Backup(t.Context(), copied); err != nil {
+		t.Fatal(err)
+	}
+	noCanary(t, copied, "CANARY-1")
+	if err := db.Backup(t.Context(), copied); resource.CodeOf(err) != resource.Conflict {
+		t.Errorf("a backup over a backup: %v", err)
+	}
+	restored, err := store.Open(t.Context(), store.Config{Path: copied, Keys: db.Keys()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeStore(t, restored)
+	read(t, restored, func(tx *store.Tx) error {
+		got, err := store.Get[resource.Feed](tx, f.ID)
+		if err != nil {
+			return err
+		}
+		if err := store.Unseal(tx, got); err != nil {
+			return err
+		}
+		if plain, _ := got.Password.Reveal(); plain != "CANARY-1" {
+			t.Errorf("secret: %q", plain)
+		}
+		return nil
+	})
+	if n, err := restored.Logs().Length(t.Context(), "a"); err != nil || n != 4 {
+		t.Errorf("log: %d, %v", n, err)
+	}
+}

@@ -52,6 +52,16 @@ CREATE TABLE audit_document (
 );
 CREATE INDEX audit_document_by_ord ON audit_document (ord);
 
+-- The chain over audit: each sum covers the one before and the records after
+-- it up to its own number.
+CREATE TABLE audit_seal (
+  upto BIGINT PRIMARY KEY,
+  after BIGINT NOT NULL,
+  records BIGINT NOT NULL,
+  sum TEXT NOT NULL,
+  sealed BIGINT NOT NULL
+);
+
 CREATE TABLE "space" (
   id TEXT PRIMARY KEY,
   ord BIGINT NOT NULL,

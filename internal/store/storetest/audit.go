@@ -14,6 +14,7 @@ import (
 func auditTests() map[string]func(*testing.T, *store.DB) {
 	return map[string]func(*testing.T, *store.DB){
 		"events come back newest first and filtered": events,
+		"the chain covers each record once":          chained,
 		"differences show changes but no secret":     differences,
 	}
 }
@@ -97,6 +98,31 @@ func events(t *testing.T, db *store.DB) {
 		}
 		return nil
 	})
+}
+
+func chained(t *testing.T, db *store.DB) {
+	seal := func() (n int) {
+		Write(t, db, func(tx *store.Tx) (err error) { n, err = store.SealAudit(tx); return err })
+		return n
+	}
+	for round, count := range []int{0, 3, 1, 0, 1200} {
+		Write(t, db, func(tx *store.Tx) error {
+			for i := range count {
+				if err := store.Audit(tx, store.AuditRecord{Category: resource.EventCreated, Message: fmt.Sprint(i), Related: []string{"Projects-1"}}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		sealed := 0
+		for n := seal(); n > 0; n = seal() {
+			sealed += n
+		}
+		if sealed != count {
+			t.Errorf("round %d: %d sealed of %d", round, sealed, count)
+		}
+		Read(t, db, store.VerifyAudit)
+	}
 }
 
 // abuse 73: neither the old nor the new secret gets into a difference.
