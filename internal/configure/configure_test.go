@@ -137,7 +137,7 @@ func TestFailuresLeaveTheFile(t *testing.T) {
 		opts       configure.Options
 		want       []string
 	}{
-		"unsupported filter":  {"a.txt", "one\n#{x | Format \"N2\"}", substitute, []string{"a.txt, line 2", "filter Format"}},
+		"unsupported filter":  {"a.txt", "one\n#{x | Markdown}", substitute, []string{"a.txt, line 2", "filter Markdown"}},
 		"a loop":              {"a.txt", "one\n\n#{loop}", substitute, []string{"a.txt, line 3", "loop -> loop"}},
 		"strict":              {"a.txt", "#{x}\n#{nope}", strict, []string{"a.txt, line 2", "#{nope} has no value"}},
 		"strict, unreadable":  {"a.txt", "#{x}\n#{", strict, []string{"a.txt, line 2", "cannot be read"}},

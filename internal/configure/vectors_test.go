@@ -20,10 +20,6 @@ import (
 	"github.com/slipwayhq/slipway/internal/template"
 )
 
-// unsupportedVectors is how many vectors need a filter that the template
-// language does not evaluate yet. It only ever goes down.
-const unsupportedVectors = 1
-
 type vector struct {
 	ID, Kind, Input, Expected, Compare, ExpectedEncoding string
 	Variables                                            []struct {
@@ -39,16 +35,8 @@ func TestVectors(t *testing.T) {
 	if err := json.Unmarshal(golden(t, "index.json"), &index); err != nil {
 		t.Fatal(err)
 	}
-	unsupported := 0
 	for _, v := range index.Fixtures {
-		name, got, err := v.run(t)
-		if _, ok := errors.AsType[*template.UnsupportedError](err); ok {
-			unsupported++
-			if !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "line ") {
-				t.Errorf("%s: the error names no file and line: %v", v.ID, err)
-			}
-			continue
-		}
+		got, err := v.run(t)
 		if err != nil {
 			t.Errorf("%s: %v", v.ID, err)
 			continue
@@ -62,9 +50,6 @@ func TestVectors(t *testing.T) {
 			v.assertEncoding(t, got)
 		}
 	}
-	if unsupported != unsupportedVectors {
-		t.Errorf("%d vectors use an unsupported filter, want %d", unsupported, unsupportedVectors)
-	}
 }
 
 func golden(t *testing.T, name string) []byte {
@@ -76,10 +61,10 @@ func golden(t *testing.T, name string) []byte {
 	return raw
 }
 
-func (v *vector) run(t *testing.T) (name string, out []byte, err error) {
+func (v *vector) run(t *testing.T) (out []byte, err error) {
 	t.Helper()
 	dir := t.TempDir()
-	name = path.Base(v.Input)
+	name := path.Base(v.Input)
 	if err := os.WriteFile(filepath.Join(dir, name), golden(t, v.Input), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -101,13 +86,13 @@ func (v *vector) run(t *testing.T) (name string, out []byte, err error) {
 		opts.Substitute = []string{name}
 	}
 	if _, err := configure.Run(open(t, dir), opts, set, newLog(t)); err != nil {
-		return name, nil, err
+		return nil, err
 	}
 	out, err = os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return name, out, nil
+	return out, nil
 }
 
 func (v *vector) compare(t *testing.T, got, want []byte) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 )
 
 // What one evaluation may cost (abuse 62). The limits are counts, so that an
@@ -94,7 +95,7 @@ func (s *Set) Lenient(text string) Result {
 }
 
 func (s *Set) run(text string, tokens []token) Result {
-	e := &evaluator{root: s.tree(), json: map[string]*jsonValue{}}
+	e := &evaluator{root: s.tree(), clock: s.clock, json: map[string]*jsonValue{}}
 	var out strings.Builder
 	scope := &scope{binding: e.root}
 	err := e.tokens(&out, scope, tokens)
@@ -142,6 +143,7 @@ func truthy(text string) bool {
 // evaluator is the state of one evaluation.
 type evaluator struct {
 	root      *node
+	clock     time.Time
 	at        int  // offset of the token of the outermost text being evaluated
 	depth     int  // values being expanded
 	steps     int  // spent
@@ -262,7 +264,7 @@ func (e *evaluator) call(sc *scope, c *call) (string, bool, error) {
 	if err := e.spend(sc, 1+len(input)/1024); err != nil {
 		return "", false, err
 	}
-	return apply(c.filter, input, has, options)
+	return e.apply(c.filter, input, has, options)
 }
 
 func (e *evaluator) option(sc *scope, t token) (string, error) {

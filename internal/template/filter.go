@@ -1,6 +1,9 @@
 package template
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // filter computes a filter's result (configuration.md 1.11). in is the input
 // and has whether there is one; ok false echoes the token.
@@ -8,8 +11,8 @@ type filter func(in string, has bool, options []string) (out string, ok bool, er
 
 // apply runs a filter by name, in any case. An unknown one has no result; one
 // that the language has and this version has not is an UnsupportedError.
-func apply(name, in string, has bool, options []string) (string, bool, error) {
-	f, ok := builtin(strings.ToLower(name))
+func (e *evaluator) apply(name, in string, has bool, options []string) (string, bool, error) {
+	f, ok := e.builtin(strings.ToLower(name))
 	if !ok {
 		return "", false, nil
 	}
@@ -17,32 +20,58 @@ func apply(name, in string, has bool, options []string) (string, bool, error) {
 		return "", false, &UnsupportedError{Construct: "filter " + name}
 	}
 	out, ok, err := f(in, has, options)
-	if err != nil {
-		return "", false, &FilterError{Filter: name, Err: err}
+	switch err.(type) {
+	case nil:
+		return out, ok, nil
+	case *UnsupportedError, *BudgetError:
+		return "", false, err
 	}
-	return out, ok, nil
+	return "", false, &FilterError{Filter: name, Err: err}
 }
 
-// builtin finds a filter; nil for one that is known but not supported yet.
-func builtin(name string) (filter, bool) {
-	for _, group := range []func(string) filter{textFilter, escapeFilter, hashFilter} {
+// builtin finds a filter; nil for one that is known but not supported.
+func (e *evaluator) builtin(name string) (filter, bool) {
+	for _, group := range []func(string) filter{textFilter, escapeFilter, hashFilter, regexFilter, versionFilter} {
 		if f := group(name); f != nil {
 			return f, true
 		}
 	}
-	return nil, unsupported(name)
+	switch name {
+	case "uripart":
+		return uriPart, true
+	case "format":
+		return format, true
+	case "addhours":
+		return shift(time.Hour), true
+	case "adddays":
+		return shift(24 * time.Hour), true
+	case "nowdate", "nowdateutc":
+		return e.now(name == "nowdateutc"), true
+	case "markdown", "markdowntohtml":
+		return nil, true
+	}
+	return nil, false
 }
 
-// unsupported names the filters of the language that are still to come.
-func unsupported(name string) bool {
-	switch name {
-	case "format", "nowdate", "nowdateutc", "adddays", "addhours",
-		"markdown", "markdowntohtml", "match", "replace", "uripart",
-		"versionmajor", "versionminor", "versionpatch", "versionrevision",
-		"versionprerelease", "versionprereleaseprefix", "versionprereleasecounter", "versionmetadata":
-		return true
+// now is NowDate or NowDateUtc; nil when the set was given no time.
+func (e *evaluator) now(utc bool) filter {
+	if e.clock.IsZero() {
+		return nil
 	}
-	return false
+	at := instant{Time: e.clock}
+	if utc {
+		at = instant{Time: e.clock.UTC(), zoned: true}
+	}
+	return func(_ string, has bool, options []string) (string, bool, error) {
+		if has || len(options) > 1 {
+			return "", false, nil
+		}
+		if len(options) == 0 {
+			return at.roundTrip(), true, nil
+		}
+		text, err := formatDate(at, options[0])
+		return text, err == nil, err
+	}
 }
 
 // mapping is a filter without options that needs an input.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/slipwayhq/slipway/internal/template"
 )
@@ -15,11 +16,15 @@ func FuzzEvaluate(f *testing.F) {
 		"#{a}", "##{a}", "###{a}", "#{a[#{b}].c | ToUpper}", "#{if a == \"x\"}1#{elseif b}2#{else}3#{/if}",
 		"#{unless a}#{each i in l}#{i.Key}#{/each}#{/unless}", "#{calc (1+2)*{a}/3}", "#{a | Replace \"x\" #{b}}",
 		"#{j.k[0].\"}", "#{a | Indent 2/4}", "#{", "#{/if}", "#{a[b[c]].d}", "#{j.k | FromBase64}", "#{a | Append \\\"#\\\"}",
+		"#{a | Replace \"(.)(x*)\" \"$2${1}$&$$\"}", "#{a | Format \"yyyy-MM-dd'T'HH:mm:ss.fffK zzz tt\"}", "#{j | Format decimal \\\"#,##0.00\\\"}",
+		"#{a | AddHours -1.5 | Format o}", "#{a | UriPart AbsoluteUri}", "#{a | VersionPreReleaseCounter}", "#{ | NowDateUtc d}", "#{j | Format N3}",
 	} {
+		f.Add(seed, "2030-05-22 09:05:00", "-1234.5")
 		f.Add(seed, "#{b}", `{"k":["v",{"n":1.50}],'q':null}`)
 	}
 	f.Fuzz(func(t *testing.T, text, value, json string) {
 		set := template.NewSet()
+		set.At(time.Unix(1_900_000_000, 0))
 		set.Put("a", value)
 		set.Put("b", "B")
 		set.Put("l[x].y", value)

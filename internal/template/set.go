@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Value is what a name stands for, with the marks that follow it through an
@@ -22,6 +23,7 @@ type Set struct {
 	entries []entry
 	byName  map[string]int // folded name to index in entries
 	root    *node          // the tree of all names; nil until needed
+	clock   time.Time
 }
 
 type entry struct {
@@ -31,6 +33,11 @@ type entry struct {
 
 // NewSet returns an empty set.
 func NewSet() *Set { return &Set{byName: map[string]int{}} }
+
+// At sets the time that the NowDate filters give, in the zone they give it in.
+// It comes in as a value, so that every evaluation of one attempt agrees;
+// without it those filters are unsupported.
+func (s *Set) At(now time.Time) { s.clock = now }
 
 // Put sets a variable whose value is a template.
 func (s *Set) Put(name, value string) { s.PutValue(name, Value{Text: value}) }

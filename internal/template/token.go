@@ -58,6 +58,7 @@ type step struct {
 	index  bool
 	text   string
 	lookup *symbol
+	origin *symbol // of an index that was looked up: shown instead of what it gave, which may be a secret
 	pos    int
 }
 
@@ -132,10 +133,14 @@ func (t *calculation) render(b *strings.Builder) {
 
 func (s *symbol) render(b *strings.Builder) {
 	for i, st := range s.steps {
+		lookup := st.lookup
+		if lookup == nil {
+			lookup = st.origin
+		}
 		switch {
-		case st.lookup != nil:
+		case lookup != nil:
 			b.WriteString("[#{")
-			st.lookup.render(b)
+			lookup.render(b)
 			b.WriteString("}]")
 		case st.index:
 			b.WriteString("[" + st.text + "]")

@@ -71,7 +71,7 @@ func (e *evaluator) resolveIndexes(sc *scope, sym *symbol) (*symbol, error) {
 		if resolved == sym {
 			resolved = &symbol{steps: append([]step(nil), sym.steps...)}
 		}
-		resolved.steps[i] = step{index: true, text: text, pos: -1}
+		resolved.steps[i] = step{index: true, text: text, origin: st.lookup, pos: -1}
 	}
 	return resolved, nil
 }
