@@ -2,8 +2,11 @@ package archtest_test
 
 import (
 	"flag"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -151,5 +154,44 @@ func TestLoadSeesEveryFile(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, g); diff != "" {
 		t.Errorf("graph (-want +got):\n%s", diff)
+	}
+}
+
+var (
+	pageLink = regexp.MustCompile(`\]\(([^)#:]+)[^):]*\)`)
+	pathName = regexp.MustCompile("`((?:internal|bench|docs|tools|cmd)/[A-Za-z0-9_./-]*[A-Za-z0-9_])`")
+)
+
+// What a page links to or names as a path is there.
+func TestPagesNameWhatExists(t *testing.T) {
+	t.Parallel()
+	pages := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"}
+	err := fs.WalkDir(os.DirFS(root), "docs", func(name string, _ fs.DirEntry, err error) error {
+		if path.Ext(name) == ".md" {
+			pages = append(pages, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(filepath.Join(root, page))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		var names []string
+		for _, m := range pageLink.FindAllStringSubmatch(string(text), -1) {
+			names = append(names, path.Join(path.Dir(page), m[1]))
+		}
+		for _, m := range pathName.FindAllStringSubmatch(string(text), -1) {
+			names = append(names, m[1])
+		}
+		for _, name := range names {
+			if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(name))); err != nil {
+				t.Errorf("%s names %s, which is not there", page, name)
+			}
+		}
 	}
 }

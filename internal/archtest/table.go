@@ -46,7 +46,7 @@ func Table() []Row {
 		{Name: "engine", MayImport: []string{"store", "rollout", "steps", "variables", "secret"}},
 		{Name: "gateway", MayImport: []string{"agentrpc", "store", "rollout", "packages", "blob", "secret"}},
 		{Name: "agentrpc"},
-		{Name: "agent", MayImport: []string{"proc", "agentrpc", "configure", "packages"}},
+		{Name: "agent", MayImport: []string{"proc", "agentrpc", "configure", "packages", "template"}},
 		{Name: "proc"},
 		{Name: "fleet", MayImport: []string{"app", "store", "rollout"}},
 		{Name: "cloud", MayImport: []string{"fleet", "app", "store", "rollout"}},
