@@ -89,3 +89,6 @@ func jsonName(f reflect.StructField) string {
 	}
 	return name
 }
+
+// NameOf is what people call a document: its kind's name field.
+func NameOf(d resource.Doc) string { return textField(d, d.Kind().NameField) }

@@ -100,6 +100,28 @@ func withBody[In, Out any](method string, status int, pattern string, p authz.Pe
 	}
 }
 
+// ForKind is a route about documents of a kind that is known at run time. With
+// body, the request holds a document: blank makes the one to decode into.
+func ForKind(method, pattern string, p authz.Permission, summary string, k *resource.Kind, many Shape, blank func() resource.Doc, h func(*Call, resource.Doc) (any, error)) Route {
+	r := Route{Method: method, Pattern: pattern, Permission: p, Summary: summary, Gives: k, Many: many, Success: http.StatusOK}
+	if method == http.MethodPost {
+		r.Success = http.StatusCreated
+	}
+	if blank == nil {
+		r.handle = func(c *Call) (any, error) { return h(c, nil) }
+		return r
+	}
+	r.Takes = k
+	r.handle = func(c *Call) (any, error) {
+		doc := blank()
+		if err := readJSON(c.Request, doc, false); err != nil {
+			return nil, err
+		}
+		return h(c, doc)
+	}
+	return r
+}
+
 // None is the body of a request that has none; what is sent is not read.
 type None struct{}
 

@@ -1,0 +1,154 @@
+package documents
+
+import (
+	"context"
+	"errors"
+
+	"github.com/slipwayhq/slipway/internal/app"
+	"github.com/slipwayhq/slipway/internal/authz"
+	"github.com/slipwayhq/slipway/internal/resource"
+	"github.com/slipwayhq/slipway/internal/store"
+)
+
+func machineRules() rules {
+	return rules{
+		creating: as(func(tx *store.Tx, m *resource.Machine) error { return newNode(tx, &m.Node) }),
+		updating: asChange(func(tx *store.Tx, old, m *resource.Machine) error { return keepFacts(tx, &old.Node, &m.Node) }),
+	}
+}
+
+func workerRules() rules {
+	return rules{
+		creating: as(func(tx *store.Tx, w *resource.Worker) error { return newNode(tx, &w.Node) }),
+		updating: asChange(func(tx *store.Tx, old, w *resource.Worker) error { return keepFacts(tx, &old.Node, &w.Node) }),
+	}
+}
+
+// newNode clears what only agents and clouds report, and puts a machine
+// without a policy under the default one.
+func newNode(tx *store.Tx, n *resource.Node) error {
+	setFacts(n, &resource.Node{})
+	if n.MachinePolicyID != "" {
+		return nil
+	}
+	policy, err := defaultPolicy(tx, n.SpaceID)
+	n.MachinePolicyID = policy
+	return err
+}
+
+// keepFacts keeps what only agents and clouds report. Another thumbprint is
+// another agent: the old key is no longer trusted.
+func keepFacts(tx *store.Tx, old, n *resource.Node) error {
+	setFacts(n, old)
+	now := n.Endpoint.Thumbprint
+	if now == "" {
+		now = n.Thumbprint
+	}
+	if now != old.Thumbprint {
+		n.KeySha256 = ""
+	}
+	if n.MachinePolicyID == "" {
+		policy, err := defaultPolicy(tx, n.SpaceID)
+		n.MachinePolicyID = policy
+		return err
+	}
+	return nil
+}
+
+func setFacts(n, from *resource.Node) {
+	n.HealthStatus, n.HealthCheckedOn, n.StatusSummary = from.HealthStatus, from.HealthCheckedOn, from.StatusSummary
+	n.HasLatestCalamari, n.IsInProcess = from.HasLatestCalamari, from.IsInProcess
+	n.OperatingSystem, n.ShellName, n.ShellVersion = from.OperatingSystem, from.ShellName, from.ShellVersion
+	n.Architecture, n.AgentVersion = from.Architecture, from.AgentVersion
+	n.KeySha256, n.CloudInstance = from.KeySha256, from.CloudInstance
+}
+
+// CreateMachine stores a new machine and queues its first health check.
+func (s *Service) CreateMachine(ctx context.Context, by app.Caller, space string, m *resource.Machine) (out resource.Doc, err error) {
+	err = s.write(ctx, by, func(tx *store.Tx) error {
+		if out, err = s.create(tx, by, space, m); err != nil {
+			return err
+		}
+		return s.checkNew(tx, by, out.(*resource.Machine))
+	})
+	return out, err
+}
+
+func (s *Service) checkNew(tx *store.Tx, by app.Caller, m *resource.Machine) error {
+	if s.cfg.CheckHealth == nil || m.SkipInitialHealthCheck || m.IsDisabled {
+		return nil
+	}
+	return s.cfg.CheckHealth(tx, by, m.SpaceID, []string{m.ID})
+}
+
+// Roles are the target tags in use in a space, sorted.
+func (s *Service) Roles(ctx context.Context, by app.Caller, space string) ([]string, error) {
+	return s.distinct(ctx, by, resource.MachineKind, space, func(doc resource.Doc) []string { return doc.(*resource.Machine).Roles })
+}
+
+// OperatingSystems and shells are those that the machines of a space reported.
+func (s *Service) OperatingSystems(ctx context.Context, by app.Caller, k *resource.Kind, space string) ([]string, error) {
+	return s.distinct(ctx, by, k, space, func(doc resource.Doc) []string { return []string{nodeOf(doc).OperatingSystem} })
+}
+
+// Shells are those that the machines of a space reported.
+func (s *Service) Shells(ctx context.Context, by app.Caller, k *resource.Kind, space string) ([]string, error) {
+	return s.distinct(ctx, by, k, space, func(doc resource.Doc) []string { return []string{nodeOf(doc).ShellName} })
+}
+
+func nodeOf(doc resource.Doc) *resource.Node {
+	if w, ok := doc.(*resource.Worker); ok {
+		return &w.Node
+	}
+	return &doc.(*resource.Machine).Node
+}
+
+func (s *Service) distinct(ctx context.Context, by app.Caller, k *resource.Kind, space string, of func(resource.Doc) []string) ([]string, error) {
+	docs, _, err := s.List(ctx, by, k, space, Query{})
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, doc := range docs {
+		all = append(all, of(doc)...)
+	}
+	return sortedSet(all), nil
+}
+
+// Discovered is what an agent says of itself before it is registered.
+type Discovered struct {
+	Name       string
+	URI        string
+	Thumbprint string
+}
+
+// errNoProbe says that nothing can ask.
+var errNoProbe = resource.Errorf(resource.Unavailable, "This server cannot ask agents who they are. Please run `slipway agent show-thumbprint` on the machine and enter what it prints.")
+
+// Discover asks the agent at an address who it is, and returns a machine that
+// is not stored yet. It is a request to an address of the caller's choice: it
+// needs the permission to add machines (abuse 79).
+func (s *Service) Discover(ctx context.Context, by app.Caller, space, host string, port int) (*resource.Machine, error) {
+	if !authz.CanSomewhere(by.Subject, authz.MachineCreate, space) {
+		return nil, app.Denied(authz.MachineCreate)
+	}
+	if host == "" || port < 1 || port > 65535 {
+		return nil, resource.Errorf(resource.Invalid, "Please give the host and the port (such as 10933) of the agent.")
+	}
+	if s.cfg.Probe == nil {
+		return nil, errNoProbe
+	}
+	found, err := s.cfg.Probe(ctx, host, port)
+	if err != nil {
+		var known *resource.Error
+		if errors.As(err, &known) {
+			return nil, err
+		}
+		return nil, &resource.Error{Code: resource.Invalid, Err: err, Message: "No agent answers there. Please check the address, and that the agent is running and listening."}
+	}
+	m := &resource.Machine{}
+	m.Name, m.SpaceID = found.Name, space
+	m.Endpoint = resource.Endpoint{CommunicationStyle: resource.StylePassive, URI: found.URI, Thumbprint: found.Thumbprint}
+	m.SetDefaults(nil)
+	return m, nil
+}
