@@ -26,7 +26,7 @@ const endpointPassword = "SensitiveVariablesEncryptionPassword"
 type Endpoint struct {
 	CommunicationStyle string
 	URI                string    // "https://host:10933/" or "poll://subscription/"
-	Thumbprint         string    // SHA-1 of the agent's certificate, upper-case hex
+	Thumbprint         string    // pin of the agent's certificate: SHA-256, upper-case hex
 	Password           Sensitive // SensitiveVariablesEncryptionPassword of OfflineDrop
 	// Members are all others by their name.
 	Members map[string]json.RawMessage

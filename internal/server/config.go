@@ -1,0 +1,98 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"os/exec"
+	"time"
+
+	"github.com/slipwayhq/slipway/internal/resource"
+)
+
+// Config says what a server is made of. Data and Listen have to be set.
+type Config struct {
+	Data    string // the data folder
+	Listen  string // of the API, "127.0.0.1:8080"
+	Agents  string // where polling agents connect, ":10943"
+	Metrics string // of /metrics, on loopback; empty: nowhere
+	Node    string // this node's name, stable across restarts
+
+	TLSCert, TLSKey string // PEM files; both or none
+	// InsecureHTTP allows plain HTTP on an address that others can reach.
+	InsecureHTTP bool
+
+	// AdminKey and AdminPassword are the administrator's at the first start;
+	// without either a key is made and written to Out, once.
+	AdminKey, AdminPassword string
+
+	Version string
+	Worker  Worker // nil: steps that run on the server wait for one
+	Logger  *slog.Logger
+	Out     io.Writer
+	Now     func() time.Time // time.Now when nil
+	// Sweep is how often the fleet looks around by itself; 15 s when 0.
+	Sweep time.Duration
+}
+
+// Worker is the agent process that runs steps on the server: an ordinary
+// agent beside it, with journal and shim (design 5.9).
+type Worker interface {
+	// Prepare makes the agent's home where there is none and points it at this
+	// server. It returns the agent's own thumbprint and subscription.
+	Prepare(home, address, serverThumbprint string) (thumbprint, subscription string, err error)
+	// Command runs the agent until its context ends.
+	Command(ctx context.Context, home string) *exec.Cmd
+}
+
+// check refuses what would be unsafe or cannot work, with what to do instead.
+func (c *Config) check() error {
+	if c.Data == "" || c.Listen == "" {
+		return resource.Errorf(resource.Invalid, "The server needs a data folder and an address to listen on.")
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return resource.Errorf(resource.Invalid, "Give both --tls-cert and --tls-key, or neither.")
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return resource.Errorf(resource.Invalid, "The address '%s' is not understood. Write it like 127.0.0.1:8080.", c.Listen)
+	}
+	if c.TLSCert == "" && !loopback(host) && !c.InsecureHTTP {
+		return resource.Errorf(resource.Invalid, "'%s' can be reached from other machines, and plain HTTP would show API keys to the network. Give --tls-cert and --tls-key, or accept it with --insecure-http.", c.Listen)
+	}
+	if c.Metrics != "" {
+		host, _, err := net.SplitHostPort(c.Metrics)
+		if err != nil || !loopback(host) {
+			return resource.Errorf(resource.Invalid, "Metrics are served on loopback only. Write their address like 127.0.0.1:9090.")
+		}
+	}
+	return nil
+}
+
+// loopback says whether only this machine reaches the host.
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// listen opens the API's socket.
+func (c *Config) listen(ctx context.Context) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return nil, &resource.Error{Code: resource.Unavailable, Message: "The server cannot listen on " + c.Listen + ". Is another server running there? Choose another address with --listen.", Err: err}
+	}
+	if c.TLSCert == "" {
+		return l, nil
+	}
+	cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		_ = l.Close()
+		return nil, &resource.Error{Code: resource.Invalid, Message: "The certificate " + c.TLSCert + " cannot be used with the key " + c.TLSKey + ".", Err: err}
+	}
+	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}}), nil
+}

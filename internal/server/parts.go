@@ -1,0 +1,163 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/slipwayhq/slipway/internal/api"
+	apideploy "github.com/slipwayhq/slipway/internal/api/deploy"
+	apidocuments "github.com/slipwayhq/slipway/internal/api/documents"
+	"github.com/slipwayhq/slipway/internal/app"
+	"github.com/slipwayhq/slipway/internal/app/deploy"
+	"github.com/slipwayhq/slipway/internal/app/documents"
+	"github.com/slipwayhq/slipway/internal/app/feed"
+	"github.com/slipwayhq/slipway/internal/app/identity"
+	"github.com/slipwayhq/slipway/internal/authz"
+	"github.com/slipwayhq/slipway/internal/fleet"
+	"github.com/slipwayhq/slipway/internal/gateway"
+	"github.com/slipwayhq/slipway/internal/resource"
+	"github.com/slipwayhq/slipway/internal/store"
+)
+
+// APIVersion is the version of the wire contract that the root document names:
+// clients compare it with the features they look for (octopus-api.md 1.3).
+const APIVersion = "2026.1.1"
+
+// areas are all parts of the API.
+func areas(docs *documents.Service, users *identity.Service, deployments *deploy.Service, packages *feed.Service, db *store.DB) []api.Area {
+	return append(apideploy.Areas(deployments, packages, starter{db}), apidocuments.Area(docs))
+}
+
+// Spec is the OpenAPI document of the whole API, without a running server.
+func Spec() ([]byte, error) {
+	return api.Spec(areas(nil, nil, nil, nil, nil)...)
+}
+
+// spaces finds spaces for the API's router.
+type spaces struct{ db *store.DB }
+
+func (s spaces) SpaceID(ctx context.Context, idOrName string) (id string, err error) {
+	err = s.db.Read(ctx, func(tx *store.Tx) error {
+		space, err := store.Find[resource.Space](tx, "", idOrName)
+		if err == nil {
+			id = space.ID
+		}
+		return err
+	})
+	return id, err
+}
+
+// prober lets the fleet ask agents through the gateway.
+type prober struct{ g *gateway.Gateway }
+
+func (p prober) Probe(ctx context.Context, machine, bash, powershell string, timeout time.Duration) (fleet.Probed, error) {
+	result, err := p.g.Probe(ctx, machine, bash, powershell, timeout)
+	return fleet.Probed(result), err
+}
+
+// starter queues the tasks that POST /tasks asks for.
+type starter struct{ db *store.DB }
+
+func (s starter) StartTask(c *api.Call, name, description string, arguments map[string]any) (id string, err error) {
+	if name != "Health" {
+		return "", resource.Errorf(resource.Invalid, "Tasks of type '%s' cannot be started. Start a Health or an AdHocScript task.", name)
+	}
+	err = s.db.Write(c.Context(), func(tx *store.Tx) error {
+		tx.SetActor(c.Caller.Actor())
+		machines, err := healthTargets(tx, c, arguments)
+		if err != nil {
+			return err
+		}
+		if err := fleet.Retry(tx, machines); err != nil {
+			return err
+		}
+		if description == "" {
+			description = "Check health"
+		}
+		task, err := fleet.QueueHealth(tx, c.Caller.Username, spaceOf(c), description, machines)
+		if err == nil {
+			id = task.ID
+		}
+		return err
+	})
+	return id, err
+}
+
+func spaceOf(c *api.Call) string {
+	if c.Space == "" {
+		return resource.DefaultSpace
+	}
+	return c.Space
+}
+
+// healthTargets are the machines that a Health task names, or those of its
+// environment, or all.
+func healthTargets(tx *store.Tx, c *api.Call, arguments map[string]any) ([]string, error) {
+	query := store.Query{Space: spaceOf(c)}
+	if list, ok := arguments["MachineIds"].([]any); ok && len(list) > 0 {
+		query.IDs = []string{}
+		for _, id := range list {
+			if text, ok := id.(string); ok {
+				query.IDs = append(query.IDs, text)
+			}
+		}
+	}
+	if env, ok := arguments["EnvironmentId"].(string); ok && env != "" {
+		query.Where = map[string][]string{"EnvironmentIds": {env}}
+	}
+	machines, _, err := store.List[resource.Machine](tx, query)
+	if err != nil {
+		return nil, err
+	}
+	ids := []string{}
+	for i := range machines {
+		for _, env := range machines[i].EnvironmentIDs {
+			if err := app.Allow(c.Caller, authz.TaskCreate, authz.Scope{Space: query.Space, Environment: env}); err != nil {
+				return nil, err
+			}
+		}
+		ids = append(ids, machines[i].ID)
+	}
+	return ids, nil
+}
+
+// metricsServer serves what operators graph, on loopback only (abuse 90).
+func (s *Server) metricsServer() *http.Server {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "slipway_agent_sessions", Help: "Open links to agents."},
+			func() float64 { return float64(s.gateway.Sessions()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "slipway_agent_refused_total", Help: "Connections refused on the agents' port."},
+			func() float64 { return float64(s.gateway.Refused()) }),
+		taskCollector{s.db},
+	)
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	return api.HTTPServer(mux, s.cfg.Logger)
+}
+
+// taskCollector counts tasks by state.
+type taskCollector struct{ db *store.DB }
+
+var taskDesc = prometheus.NewDesc("slipway_tasks", "Tasks by state.", []string{"state"}, nil)
+
+func (taskCollector) Describe(ch chan<- *prometheus.Desc) { ch <- taskDesc }
+
+func (t taskCollector) Collect(ch chan<- prometheus.Metric) {
+	err := t.db.Read(context.Background(), func(tx *store.Tx) error {
+		counts, err := store.CountTasks(tx, nil)
+		for state, n := range counts {
+			ch <- prometheus.MustNewConstMetric(taskDesc, prometheus.GaugeValue, float64(n), string(state))
+		}
+		return err
+	})
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(taskDesc, err)
+	}
+}

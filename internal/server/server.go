@@ -1,0 +1,286 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/api"
+	"github.com/slipwayhq/slipway/internal/app"
+	"github.com/slipwayhq/slipway/internal/app/deploy"
+	"github.com/slipwayhq/slipway/internal/app/documents"
+	"github.com/slipwayhq/slipway/internal/app/feed"
+	"github.com/slipwayhq/slipway/internal/app/identity"
+	"github.com/slipwayhq/slipway/internal/blob"
+	"github.com/slipwayhq/slipway/internal/engine"
+	"github.com/slipwayhq/slipway/internal/fleet"
+	"github.com/slipwayhq/slipway/internal/gateway"
+	"github.com/slipwayhq/slipway/internal/secret"
+	"github.com/slipwayhq/slipway/internal/store"
+)
+
+// The folders and files in the data folder, beside the store's own.
+const (
+	blobFolder     = "blobs"
+	identityFolder = "identity"
+	workerFolder   = "worker"
+	sessionKeyFile = "session.key"
+	installFile    = "installation.id"
+)
+
+// Server is one node.
+type Server struct {
+	cfg      Config
+	db       *store.DB
+	blobs    *blob.Disk
+	identity *agentrpc.Identity
+	engine   *engine.Engine
+	gateway  *gateway.Gateway
+	fleet    *fleet.Fleet
+	api      *http.Server
+	listener net.Listener
+	metrics  net.Listener
+	users    *identity.Service
+}
+
+// New opens the data folder and every socket; Run serves. On an error nothing
+// is left open.
+func New(ctx context.Context, cfg Config) (s *Server, err error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Sweep == 0 {
+		cfg.Sweep = 15 * time.Second
+	}
+	s = &Server{cfg: cfg}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+			s = nil
+		}
+	}()
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return s, fmt.Errorf("make data folder: %w", err)
+	}
+	keys, err := secret.Load(cfg.Data)
+	if err != nil {
+		return s, err
+	}
+	if s.db, err = store.Open(ctx, store.Config{Path: cfg.Data, Keys: keys, Now: cfg.Now, Logger: cfg.Logger}); err != nil {
+		return s, err
+	}
+	if s.blobs, err = blob.OpenDisk(filepath.Join(cfg.Data, blobFolder)); err != nil {
+		return s, err
+	}
+	if s.identity, err = Identity(cfg.Data, cfg.Now()); err != nil {
+		return s, err
+	}
+	if err := s.firstStart(ctx); err != nil {
+		return s, err
+	}
+	return s, s.wire(ctx)
+}
+
+// Identity is the server's own key and certificate, made when it has none.
+func Identity(data string, now time.Time) (*agentrpc.Identity, error) {
+	return agentrpc.LoadOrCreateIdentity(filepath.Join(data, identityFolder), "slipway server", now, rand.Reader)
+}
+
+func (s *Server) wire(ctx context.Context) (err error) {
+	if s.gateway, err = gateway.New(ctx, gateway.Config{
+		DB: s.db, Blobs: s.blobs, Identity: s.identity, Node: s.cfg.Node, Listen: s.cfg.Agents, Logger: s.cfg.Logger, Now: s.cfg.Now,
+	}); err != nil {
+		return err
+	}
+	s.engine = engine.New(engine.Config{DB: s.db, Node: s.cfg.Node, Logger: s.cfg.Logger})
+	deployments := deploy.New(s.db)
+	s.fleet = fleet.New(fleet.Config{DB: s.db, Deploy: deployments, Prober: prober{s.gateway}, Logger: s.cfg.Logger, Sweep: s.cfg.Sweep})
+	docs, err := documents.New(documents.Config{
+		DB: s.db, HashToken: secret.Hash, NewToken: secret.NewToken,
+		CheckHealth: func(tx *store.Tx, by app.Caller, space string, machines []string) error {
+			return fleet.MachineAdded(tx, by.Username, space, machines)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	packages := feed.New(s.db, s.blobs)
+	if err := s.wireAPI(docs, deployments, packages); err != nil {
+		return err
+	}
+	if s.listener, err = s.cfg.listen(ctx); err != nil {
+		return err
+	}
+	if s.cfg.Metrics != "" {
+		s.metrics, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Metrics)
+	}
+	return err
+}
+
+func (s *Server) wireAPI(docs *documents.Service, deployments *deploy.Service, packages *feed.Service) error {
+	sessionKey, err := s.file(sessionKeyFile, 32)
+	if err != nil {
+		return err
+	}
+	install, err := s.file(installFile, 16)
+	if err != nil {
+		return err
+	}
+	handler, err := api.New(api.Config{
+		Identity: s.users, Spaces: spaces{s.db}, Areas: areas(docs, s.users, deployments, packages, s.db),
+		Version: APIVersion, InstallationID: guid(install), SessionKey: sessionKey, SecureCookies: s.cfg.TLSCert != "",
+		Ready: s.ready, Now: s.cfg.Now, NewID: newGUID, Log: s.cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	s.api = api.HTTPServer(handler, s.cfg.Logger)
+	return nil
+}
+
+// file reads n random bytes that belong to this installation, and makes them
+// at the first start.
+func (s *Server) file(name string, n int) ([]byte, error) {
+	path := filepath.Join(s.cfg.Data, name)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		raw := make([]byte, n)
+		_, _ = rand.Read(raw)
+		text = []byte(hex.EncodeToString(raw) + "\n")
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	raw, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(raw) != n {
+		return nil, fmt.Errorf("read %s: want %d bytes in hexadecimal", path, n)
+	}
+	return raw, nil
+}
+
+// guid writes 16 bytes as a random (version 4) GUID.
+func guid(raw []byte) string {
+	raw[6], raw[8] = raw[6]&0x0f|0x40, raw[8]&0x3f|0x80
+	text := hex.EncodeToString(raw)
+	return strings.Join([]string{text[:8], text[8:12], text[12:16], text[16:20], text[20:]}, "-")
+}
+
+func newGUID() string {
+	raw := make([]byte, 16)
+	_, _ = rand.Read(raw)
+	return guid(raw)
+}
+
+// ready says whether the server can do its work.
+func (s *Server) ready(ctx context.Context) error {
+	if err := s.db.FatalError(); err != nil {
+		return err
+	}
+	return s.db.Read(ctx, func(tx *store.Tx) error {
+		_, err := store.Seeded(tx)
+		return err
+	})
+}
+
+// Addr is where the API listens; AgentsAddr where polling agents connect, nil
+// for nowhere.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// AgentsAddr is where polling agents connect; nil for nowhere.
+func (s *Server) AgentsAddr() net.Addr { return s.gateway.Addr() }
+
+// Thumbprint is what agents trust.
+func (s *Server) Thumbprint() string { return s.identity.Thumbprint() }
+
+// Run serves until ctx ends, then lets requests finish for up to ten seconds.
+// Scripts on machines go on; the next start takes their results in.
+func (s *Server) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.engine.Run(ctx) })
+	group.Go(func() error { return s.gateway.Run(ctx) })
+	group.Go(func() error { return s.fleet.Run(ctx) })
+	group.Go(func() error { return s.serve(ctx, s.api, s.listener) })
+	if s.metrics != nil {
+		group.Go(func() error { return s.serve(ctx, s.metricsServer(), s.metrics) })
+	}
+	if s.cfg.Worker != nil && s.gateway.Addr() != nil {
+		group.Go(func() error { return s.runWorker(ctx) })
+	}
+	group.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.db.Fatal():
+			return s.db.FatalError() // a lost fsync: recover from disk (fault 22)
+		}
+	})
+	err := group.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// stopGrace is how long requests may take to end once the server stops.
+const stopGrace = 10 * time.Second
+
+func (s *Server) serve(ctx context.Context, server *http.Server, l net.Listener) error {
+	server.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopGrace, errors.New("requests did not end in time"))
+	defer cancel()
+	if err := server.Shutdown(stop); err != nil {
+		_ = server.Close()
+	}
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close releases what New opened. Run must have returned.
+func (s *Server) Close() error {
+	var errs []error
+	if s.listener != nil {
+		errs = append(errs, ignoreClosed(s.listener.Close()))
+	}
+	if s.metrics != nil {
+		errs = append(errs, ignoreClosed(s.metrics.Close()))
+	}
+	if s.blobs != nil {
+		errs = append(errs, s.blobs.Close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
