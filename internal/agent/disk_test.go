@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/slipwayhq/slipway/internal/agent"
 )
@@ -20,7 +21,7 @@ func TestFileDiskKeepsTheJournal(t *testing.T) {
 		t.Errorf("two agents on one home: %v", err)
 	}
 	j := open(t, disk)
-	must(t)(j.Start(order("a", 1), []byte("job"), false))
+	must(t)(start(j, order("a", 1), []byte("job"), false))
 	must(t)(j.Query(order("b", 1), true))
 	if err := disk.Close(); err != nil {
 		t.Fatal(err)
@@ -31,7 +32,11 @@ func TestFileDiskKeepsTheJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		disk, err = agent.OpenFileDisk(dir)
+		// A process that another test forks holds the lock until its exec.
+		wait(t, "the lock is free", func() bool {
+			disk, err = agent.OpenFileDisk(dir)
+			return !errors.Is(err, agent.ErrLocked)
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,5 +56,21 @@ func TestFileDiskKeepsTheJournal(t *testing.T) {
 	}
 	if err := errors.Join(disk.Spend(), disk.Spend()); err != nil {
 		t.Error(err)
+	}
+}
+
+// wait polls until the condition holds.
+func wait(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("never: %s", what)
+		}
 	}
 }

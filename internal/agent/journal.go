@@ -90,19 +90,27 @@ func (j *Journal) Get(id string) Attempt { return j.attempts.Get(id) }
 // List gives all attempts that were neither closed nor forgotten, by id.
 func (j *Journal) List() []Attempt { return j.attempts.List() }
 
-// Start decides about a start order. When it says Spawn, the attempt's start is
-// durable and the caller has to spawn its shim, now and once.
-func (j *Journal) Start(o Order, payload []byte, exclusive bool) (Decision, error) {
+// Start decides about a start order. prepare is called only for an attempt that
+// would be spawned, before its record; without space for what it prepares, or
+// for the record, the attempt is NotStarted (fault 19). When the decision says
+// Spawn, the start is durable and the caller has to spawn the shim, now and once.
+func (j *Journal) Start(o Order, payload []byte, exclusive bool, prepare func() error) (Decision, error) {
 	d, err := j.attempts.Start(o, payload, exclusive)
 	if err != nil || !d.Spawn {
 		return j.commit(d, err)
 	}
+	if j.broken != nil {
+		return Decision{}, j.broken
+	}
 	err = j.disk.Reserve()
+	if err == nil {
+		err = prepare()
+	}
 	if err == nil {
 		err = j.append(d.Records, false)
 	}
 	switch {
-	case errors.Is(err, ErrDiskFull): // fault 19
+	case errors.Is(err, ErrDiskFull):
 		return j.commit(j.attempts.Refuse(o, payload, "disk full: free space on the machine's disk"))
 	case err != nil:
 		return Decision{}, fmt.Errorf("start attempt %s: %w", o.Attempt, err)

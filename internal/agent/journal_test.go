@@ -116,6 +116,11 @@ func open(t rapid.TB, disk agent.Disk) *agent.Journal {
 	return j
 }
 
+// start orders a start that has nothing to prepare.
+func start(j *agent.Journal, o agent.Order, payload []byte, exclusive bool) (agent.Decision, error) {
+	return j.Start(o, payload, exclusive, func() error { return nil })
+}
+
 func order(attempt string, epoch int64) agent.Order {
 	return agent.Order{Attempt: attempt, Rollout: "ServerTasks-1", Epoch: epoch}
 }
@@ -139,22 +144,22 @@ func TestOneStartPerAttempt(t *testing.T) {
 	t.Parallel()
 	disk := newFakeDisk()
 	j := open(t, disk)
-	if d := must(t)(j.Start(order("a", 1), []byte("job"), false)); !d.Spawn || d.Phase != agent.Starting {
+	if d := must(t)(start(j, order("a", 1), []byte("job"), false)); !d.Spawn || d.Phase != agent.Starting {
 		t.Fatalf("first start: %+v", d)
 	}
 	// fault 17, abuse 12: a copy of the order starts nothing.
-	if d := must(t)(j.Start(order("a", 1), []byte("job"), false)); d.Spawn || d.Phase != agent.Starting {
+	if d := must(t)(start(j, order("a", 1), []byte("job"), false)); d.Spawn || d.Phase != agent.Starting {
 		t.Errorf("copy: %+v", d)
 	}
-	if _, err := j.Start(order("a", 1), []byte("other"), false); !errorIs[*agent.MismatchError](err) {
+	if _, err := start(j, order("a", 1), []byte("other"), false); !errorIs[*agent.MismatchError](err) {
 		t.Errorf("the same attempt with another job: %v", err)
 	}
 	other := agent.Order{Attempt: "a", Rollout: "ServerTasks-2", Epoch: 1}
-	if _, err := j.Start(other, []byte("job"), false); !errorIs[*agent.MismatchError](err) {
+	if _, err := start(j, other, []byte("job"), false); !errorIs[*agent.MismatchError](err) {
 		t.Errorf("the same attempt for another rollout: %v", err)
 	}
 	j = open(t, disk) // kill -9
-	if d := must(t)(j.Start(order("a", 1), []byte("job"), false)); d.Spawn {
+	if d := must(t)(start(j, order("a", 1), []byte("job"), false)); d.Spawn {
 		t.Errorf("after a restart: %+v", d)
 	}
 	if err := j.Ended("a", succeeded()); err != nil {
@@ -164,7 +169,7 @@ func TestOneStartPerAttempt(t *testing.T) {
 		t.Fatal(err)
 	}
 	j = open(t, disk)
-	if d := must(t)(j.Start(order("a", 2), []byte("job"), false)); d.Spawn || !proto.Equal(d.Result, succeeded()) {
+	if d := must(t)(start(j, order("a", 2), []byte("job"), false)); d.Spawn || !proto.Equal(d.Result, succeeded()) {
 		t.Errorf("after its end: %+v", d) // I7: the first result stays
 	}
 	if err := j.Forget([]string{"a", "never-seen"}); err != nil {
@@ -172,7 +177,7 @@ func TestOneStartPerAttempt(t *testing.T) {
 	}
 	j = open(t, disk)
 	for _, id := range []string{"a", "never-seen"} {
-		if d := must(t)(j.Start(order(id, 2), []byte("job"), false)); d.Spawn || d.Phase.State() != agentrpc.AttemptState_ATTEMPT_STATE_CLOSED {
+		if d := must(t)(start(j, order(id, 2), []byte("job"), false)); d.Spawn || d.Phase.State() != agentrpc.AttemptState_ATTEMPT_STATE_CLOSED {
 			t.Errorf("%s, after it was forgotten: %+v", id, d)
 		}
 	}
@@ -196,7 +201,7 @@ func TestLowerEpochIsRefused(t *testing.T) {
 	}
 	j = open(t, disk) // the question alone has raised the epoch, durably
 	calls := map[string]func(agent.Order) error{
-		"start":  func(o agent.Order) error { _, err := j.Start(o, []byte("job"), false); return err },
+		"start":  func(o agent.Order) error { _, err := start(j, o, []byte("job"), false); return err },
 		"query":  func(o agent.Order) error { _, err := j.Query(o, true); return err },
 		"cancel": func(o agent.Order) error { _, err := j.Cancel(o); return err },
 	}
@@ -205,10 +210,10 @@ func TestLowerEpochIsRefused(t *testing.T) {
 			t.Errorf("%s under a lower epoch: %v", name, err)
 		}
 	}
-	if _, err := j.Start(agent.Order{Attempt: "b", Rollout: "ServerTasks-2", Epoch: 1}, nil, false); err != nil {
+	if _, err := start(j, agent.Order{Attempt: "b", Rollout: "ServerTasks-2", Epoch: 1}, nil, false); err != nil {
 		t.Errorf("another rollout's epoch counted: %v", err)
 	}
-	if d := must(t)(j.Start(order("a", 5), []byte("job"), false)); !d.Spawn {
+	if d := must(t)(start(j, order("a", 5), []byte("job"), false)); !d.Spawn {
 		t.Errorf("start under the same epoch: %+v", d)
 	}
 }
@@ -225,12 +230,12 @@ func TestTombstones(t *testing.T) {
 			t.Errorf("%s: %+v", name, d)
 		}
 		j := open(t, disk)
-		if d := must(t)(j.Start(order("a", 9), []byte("job"), false)); d.Spawn || d.Phase != agent.Closed {
+		if d := must(t)(start(j, order("a", 9), []byte("job"), false)); d.Spawn || d.Phase != agent.Closed {
 			t.Errorf("%s: a closed attempt started: %+v", name, d)
 		}
 	}
 	j := open(t, newFakeDisk())
-	must(t)(j.Start(order("a", 1), nil, false))
+	must(t)(start(j, order("a", 1), nil, false))
 	if d := must(t)(j.Query(order("a", 1), true)); d.Phase != agent.Starting {
 		t.Errorf("a running attempt was closed: %+v", d)
 	}
@@ -243,25 +248,25 @@ func TestExclusiveAttemptsExclude(t *testing.T) {
 	t.Parallel()
 	disk := newFakeDisk()
 	j := open(t, disk)
-	must(t)(j.Start(order("a", 1), nil, true))
+	must(t)(start(j, order("a", 1), nil, true))
 	if err := j.Running("a", proc.Ref{PID: 7}); err != nil {
 		t.Fatal(err)
 	}
 	j = open(t, disk)
-	d := must(t)(j.Start(order("b", 1), nil, true))
+	d := must(t)(start(j, order("b", 1), nil, true))
 	if d.Spawn || d.Result.GetOutcome() != agentrpc.Outcome_OUTCOME_NOT_STARTED || !strings.Contains(d.Result.GetReason(), "busy: a") {
 		t.Errorf("second exclusive attempt: %+v", d)
 	}
-	if d := must(t)(j.Start(order("c", 1), nil, false)); !d.Spawn {
+	if d := must(t)(start(j, order("c", 1), nil, false)); !d.Spawn {
 		t.Errorf("an attempt that may run beside it: %+v", d)
 	}
 	if err := j.Ended("a", succeeded()); err != nil {
 		t.Fatal(err)
 	}
-	if d := must(t)(j.Start(order("d", 1), nil, true)); !d.Spawn {
+	if d := must(t)(start(j, order("d", 1), nil, true)); !d.Spawn {
 		t.Errorf("after the end of the first: %+v", d)
 	}
-	if d := must(t)(j.Start(order("b", 1), nil, true)); d.Spawn {
+	if d := must(t)(start(j, order("b", 1), nil, true)); d.Spawn {
 		t.Errorf("a refused attempt started after all: %+v", d)
 	}
 }
@@ -272,7 +277,7 @@ func TestFailedSyncEndsTheJournal(t *testing.T) {
 	disk := newFakeDisk()
 	j := open(t, disk)
 	disk.syncErr = errors.New("input/output error")
-	if d, err := j.Start(order("a", 1), nil, false); err == nil || d.Spawn {
+	if d, err := start(j, order("a", 1), nil, false); err == nil || d.Spawn {
 		t.Errorf("started without a durable record: %+v, %v", d, err)
 	}
 	disk.syncErr = nil // the next fsync lies
@@ -290,9 +295,9 @@ func TestFullDisk(t *testing.T) {
 	disk := newFakeDisk()
 	disk.free = 2000
 	j := open(t, disk)
-	must(t)(j.Start(order("a", 1), nil, false))
+	must(t)(start(j, order("a", 1), nil, false))
 	disk.free = 10 // the script has filled the disk
-	d := must(t)(j.Start(order("b", 1), nil, false))
+	d := must(t)(start(j, order("b", 1), nil, false))
 	if d.Spawn || !strings.Contains(d.Result.GetReason(), "disk full") || d.Result.GetOutcome() != agentrpc.Outcome_OUTCOME_NOT_STARTED {
 		t.Errorf("start on a full disk: %+v", d)
 	}
@@ -304,7 +309,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("result after a restart: %v", got)
 	}
 	disk.free, disk.reserved = 0, false
-	if _, err := again.Start(order("c", 1), nil, false); !errors.Is(err, agent.ErrDiskFull) {
+	if _, err := start(again, order("c", 1), nil, false); !errors.Is(err, agent.ErrDiskFull) {
 		t.Errorf("without space for even the refusal: %v", err)
 	}
 	if again.Broken() != nil || again.Get("c").Phase != agent.Unseen {
@@ -318,7 +323,7 @@ func TestTornTailAndDamage(t *testing.T) {
 	t.Parallel()
 	disk := newFakeDisk()
 	j := open(t, disk)
-	must(t)(j.Start(order("a", 1), []byte("job"), false))
+	must(t)(start(j, order("a", 1), []byte("job"), false))
 	whole := len(disk.durable)
 	if err := j.Ended("a", succeeded()); err != nil {
 		t.Fatal(err)
@@ -354,7 +359,7 @@ func TestCompactionKeepsWhatCounts(t *testing.T) {
 	large.Reason = strings.Repeat("x", 1<<20)
 	for i := range 40 {
 		id := fmt.Sprint("a", i)
-		must(t)(j.Start(order(id, int64(i)), nil, false))
+		must(t)(start(j, order(id, int64(i)), nil, false))
 		if err := errors.Join(j.Ended(id, large), j.Forget([]string{id})); err != nil {
 			t.Fatal(err)
 		}
@@ -363,7 +368,7 @@ func TestCompactionKeepsWhatCounts(t *testing.T) {
 		t.Errorf("the journal has %d bytes for nothing", len(disk.durable))
 	}
 	j = open(t, disk)
-	if d := must(t)(j.Start(order("a3", 39), nil, false)); d.Spawn {
+	if d := must(t)(start(j, order("a3", 39), nil, false)); d.Spawn {
 		t.Error("compaction lost a forgotten id")
 	}
 	if _, err := j.Query(order("b", 38), false); !errorIs[*agent.StaleError](err) {
@@ -423,7 +428,7 @@ func (o *oracle) call(t *rapid.T, j *agent.Journal) {
 	var err error
 	switch rapid.IntRange(0, 5).Draw(t, "kind") {
 	case 0, 1:
-		d, err = j.Start(ord, []byte(id), rapid.Bool().Draw(t, "exclusive"))
+		d, err = start(j, ord, []byte(id), rapid.Bool().Draw(t, "exclusive"))
 		if err == nil && d.Spawn {
 			if o.spawned[id]++; o.spawned[id] > 1 {
 				t.Fatalf("%s was started twice", id)
@@ -456,8 +461,11 @@ func (o *oracle) call(t *rapid.T, j *agent.Journal) {
 		}
 		return
 	case 5:
-		if err := j.Forget([]string{id}); err == nil {
+		err := j.Forget([]string{id})
+		if err == nil {
 			o.closed[id] = true
+		}
+		if err == nil || j.Broken() != nil { // it asked, so it has the result
 			delete(o.results, id)
 		}
 		return
@@ -490,7 +498,7 @@ func FuzzJournal(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	_, _ = j.Start(order("a", 1), []byte("job"), true)
+	_, _ = start(j, order("a", 1), []byte("job"), true)
 	_ = j.Running("a", proc.Ref{PID: 1, Boot: "b"})
 	_ = j.Ended("a", succeeded())
 	_, _ = j.Query(order("b", 2), true)

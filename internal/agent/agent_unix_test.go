@@ -1,0 +1,622 @@
+//go:build unix
+
+package agent_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/slipwayhq/slipway/internal/agent"
+	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/proc"
+)
+
+// TestMain makes this binary an agent or a shim when the environment says so,
+// so that real processes can be killed.
+func TestMain(m *testing.M) {
+	var err error
+	switch os.Getenv("AGENT_TEST_ROLE") {
+	case "agent":
+		err = agentProcess()
+	case "shim":
+		err = shimProcess()
+	default:
+		os.Exit(m.Run())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// agentProcess is a real agent, but for its package store, whose shims are this
+// binary. It says the address that it listens on.
+func agentProcess() error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	home := os.Getenv("AGENT_TEST_HOME")
+	config, err := agent.LoadConfig(home)
+	if err != nil {
+		return err
+	}
+	return agent.Run(ctx, home, config, agent.RunDeps{
+		Packages: noPackages{},
+		Shim: func(dir string) *exec.Cmd {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), "AGENT_TEST_ROLE=shim", "AGENT_TEST_DIR="+dir)
+			return cmd
+		},
+		Clock: time.Now, Random: func() float64 { return 0 },
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Version: "1.2.3",
+		Listening: func(address string) { fmt.Println(address) },
+	})
+}
+
+// shimProcess is a real shim whose job is the bash script in the variable
+// "script".
+func shimProcess() error {
+	if limit, err := strconv.ParseUint(os.Getenv("AGENT_TEST_FSIZE"), 10, 64); err == nil {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: limit, Max: limit}); err != nil {
+			return err
+		}
+	}
+	return agent.Shim(context.Background(), os.Getenv("AGENT_TEST_DIR"), os.Stdin, agent.ShimDeps{
+		Run: bashJob, Clock: time.Now, Grace: 200 * time.Millisecond,
+	})
+}
+
+func bashJob(ctx context.Context, env agent.JobEnv, job *agentrpc.Job) *agentrpc.Result {
+	cmd := exec.Command("bash", "-c", job.GetVariables()[0].GetValue())
+	cmd.Dir = env.Dir
+	cmd.Stdout, cmd.Stderr = env.Log, env.Log
+	code, err := env.Run(ctx, cmd)
+	result := &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_SUCCEEDED, ExitCode: int32(code)}
+	if code != 0 || err != nil {
+		result.Outcome, result.Reason = agentrpc.Outcome_OUTCOME_FAILED, fmt.Sprint(err)
+	}
+	if info, err := os.Stat(filepath.Join(env.Dir, "artifact")); err == nil {
+		result.Artifacts = []*agentrpc.Artifact{{Name: "report", Key: "artifact", Size: info.Size()}}
+	}
+	return result
+}
+
+// noPackages is a store that never holds anything.
+type noPackages struct{}
+
+func (noPackages) Missing(digests []string) ([]string, error) { return digests, nil }
+
+func (noPackages) Put(_ context.Context, _ *agentrpc.PutRequest_Header, content io.Reader) error {
+	_, err := io.Copy(io.Discard, content)
+	return err
+}
+
+// machine is one agent's home and the process that runs it now.
+type machine struct {
+	t      *testing.T
+	home   string
+	server *agentrpc.Identity
+	pin    string
+	env    []string
+	cmd    *exec.Cmd
+	log    *strings.Builder
+	link   *agentrpc.Link
+}
+
+func newMachine(t *testing.T, env ...string) *machine {
+	t.Helper()
+	m := &machine{t: t, home: filepath.Join(t.TempDir(), "home"), env: env}
+	var err error
+	if m.server, err = agentrpc.CreateIdentity(t.TempDir(), "server", time.Now(), rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	id, err := agent.Identity(m.home, "web-1", time.Now(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.pin = id.Thumbprint()
+	config := &agent.Config{
+		Name: "web-1", Mode: agent.Listening, Listen: "127.0.0.1:0",
+		ServerThumbprints: []string{m.server.Thumbprint()}, ApplicationsDir: t.TempDir(),
+	}
+	if err := config.Save(m.home); err != nil {
+		t.Fatal(err)
+	}
+	m.start()
+	t.Cleanup(m.kill)
+	return m
+}
+
+// start runs the agent and links to it.
+func (m *machine) start() {
+	m.t.Helper()
+	m.cmd, m.log = exec.Command(os.Args[0]), &strings.Builder{}
+	m.cmd.Env = append(append(os.Environ(), "AGENT_TEST_ROLE=agent", "AGENT_TEST_HOME="+m.home), m.env...)
+	m.cmd.Stderr = m.log
+	out, err := m.cmd.StdoutPipe()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if err := m.cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		_ = m.cmd.Wait()
+		m.t.Fatalf("agent does not listen: %v\n%s", err, m.log)
+	}
+	conn, err := agentrpc.Dial(m.t.Context(), strings.TrimSpace(address), agentrpc.ClientTLS(m.server, agentrpc.Pinned(m.pin)))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if m.link, err = agentrpc.NewLink(conn); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// kill is kill -9 of the agent alone.
+func (m *machine) kill() {
+	_ = m.link.Close()
+	_ = m.cmd.Process.Kill()
+	_ = m.cmd.Wait()
+}
+
+func job(t *testing.T, script string, change ...func(*agentrpc.Job)) []byte {
+	t.Helper()
+	j := &agentrpc.Job{ActionType: "Octopus.Script", Variables: []*agentrpc.Variable{{Name: "script", Value: script}}}
+	for _, f := range change {
+		f(j)
+	}
+	payload, err := proto.Marshal(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payload
+}
+
+func startRequest(attempt string, payload []byte) *connect.Request[agentrpc.StartRequest] {
+	sum := sha256.Sum256(payload)
+	return connect.NewRequest(&agentrpc.StartRequest{
+		Attempt: attempt, Rollout: "ServerTasks-1", Epoch: 1, Payload: payload, PayloadSha256: sum[:],
+	})
+}
+
+func (m *machine) run(attempt, script string, change ...func(*agentrpc.Job)) *agentrpc.StartResponse {
+	m.t.Helper()
+	answer, err := m.link.Client.Start(m.t.Context(), startRequest(attempt, job(m.t, script, change...)))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return answer.Msg
+}
+
+func (m *machine) query(attempt string) *agentrpc.QueryResponse {
+	m.t.Helper()
+	answer, err := m.link.Client.Query(m.t.Context(), connect.NewRequest(&agentrpc.QueryRequest{
+		Attempt: attempt, Rollout: "ServerTasks-1", Epoch: 1,
+	}))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return answer.Msg
+}
+
+func (m *machine) cancel(attempt string, grace time.Duration) {
+	m.t.Helper()
+	if _, err := m.link.Client.Cancel(m.t.Context(), connect.NewRequest(&agentrpc.CancelRequest{
+		Attempt: attempt, Rollout: "ServerTasks-1", Epoch: 1, GraceMs: grace.Milliseconds(),
+	})); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// follow reads the log from an offset to the result, acknowledging all.
+func (m *machine) follow(attempt string, offset int64) (log string, result *agentrpc.Result) {
+	m.t.Helper()
+	stream := m.link.Client.Follow(m.t.Context())
+	if err := stream.Send(&agentrpc.FollowRequest{Attempt: attempt, Offset: offset}); err != nil {
+		m.t.Fatal(err)
+	}
+	var text strings.Builder
+	for {
+		event, err := stream.Receive()
+		if err != nil {
+			m.t.Fatalf("follow %s: %v", attempt, err)
+		}
+		if result := event.GetResult(); result != nil {
+			if _, err := stream.Receive(); !errors.Is(err, io.EOF) {
+				m.t.Errorf("after the result: %v", err)
+			}
+			return text.String(), result
+		}
+		if got := event.GetOutput().GetOffset(); got != offset {
+			m.t.Fatalf("log goes on at %d, want %d", got, offset)
+		}
+		text.Write(event.GetOutput().GetData())
+		offset += int64(len(event.GetOutput().GetData()))
+		_ = stream.Send(&agentrpc.FollowRequest{Offset: offset})
+	}
+}
+
+func lines(path string) []string {
+	text, _ := os.ReadFile(path)
+	return strings.Fields(string(text))
+}
+
+func wantOutcome(t *testing.T, result *agentrpc.Result, want agentrpc.Outcome) {
+	t.Helper()
+	if result.GetOutcome() != want {
+		t.Errorf("result %v, want %v", result, want)
+	}
+}
+
+func TestAttemptFromStartToForget(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	answer := m.run("A-1", "echo one; echo two >&2; cat >artifact <<<content; exit 3")
+	if answer.GetState() == agentrpc.AttemptState_ATTEMPT_STATE_UNSEEN {
+		t.Errorf("start answered %v", answer)
+	}
+	log, result := m.follow("A-1", 0)
+	if log != "one\ntwo\n" || result.GetExitCode() != 3 || result.GetLogLength() != 8 {
+		t.Errorf("log %q, result %v", log, result)
+	}
+	wantOutcome(t, result, agentrpc.Outcome_OUTCOME_FAILED)
+	if result.GetStartedMs() == 0 || result.GetEndedMs() < result.GetStartedMs() {
+		t.Errorf("times: %v", result)
+	}
+	if tail, _ := m.follow("A-1", 4); tail != "two\n" {
+		t.Errorf("log from 4: %q", tail)
+	}
+	m.fetches("A-1", "artifact", "content\n")
+	for _, key := range []string{"log", "../journal", "/etc/passwd", "artifact/../started", ""} {
+		m.fetches("A-1", key, "")
+	}
+	folders := func() int { entries, _ := os.ReadDir(filepath.Join(m.home, "attempts")); return len(entries) }
+	if folders() != 1 {
+		t.Errorf("%d folders", folders())
+	}
+	if _, err := m.link.Client.Forget(t.Context(), connect.NewRequest(&agentrpc.ForgetRequest{Attempts: []string{"A-1"}})); err != nil {
+		t.Fatal(err)
+	}
+	if folders() != 0 || m.query("A-1").GetState() != agentrpc.AttemptState_ATTEMPT_STATE_CLOSED {
+		t.Errorf("%d folders, %v after it was forgotten", folders(), m.query("A-1"))
+	}
+}
+
+func (m *machine) fetches(attempt, key, want string) {
+	m.t.Helper()
+	stream, err := m.link.Client.Fetch(m.t.Context(), connect.NewRequest(&agentrpc.FetchRequest{Attempt: attempt, Key: key}))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	var got strings.Builder
+	for stream.Receive() {
+		got.Write(stream.Msg().GetChunk())
+	}
+	if got.String() != want || (want == "") != (connect.CodeOf(stream.Err()) == connect.CodeNotFound) {
+		m.t.Errorf("fetch %q: %q, %v", key, got.String(), stream.Err())
+	}
+}
+
+// fault 4, 5, 10, 17, 46, invariant I6: the agent is killed while a script
+// writes; the script goes on, the next agent attaches, and no byte of the log is
+// lost or doubled.
+func TestScriptSurvivesTheAgent(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	starts, gate := filepath.Join(t.TempDir(), "starts"), filepath.Join(t.TempDir(), "gate")
+	script := `echo $$ >>` + starts + `; for i in {1..50}; do echo line $i; done
+		until [ -e ` + gate + ` ]; do sleep 0.01; done; for i in {51..100}; do echo line $i; done`
+	m.run("A-1", script)
+	wait(t, "half the log", func() bool { return m.query("A-1").GetLogLength() >= 50*7 })
+	for range 3 {
+		m.kill()
+		m.start()
+		if answer := m.run("A-1", script); answer.GetState() != agentrpc.AttemptState_ATTEMPT_STATE_RUNNING { // fault 4, 17
+			t.Errorf("after a restart: %v", answer)
+		}
+	}
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, result := m.follow("A-1", 0)
+	var want strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&want, "line %d\n", i+1)
+	}
+	if log != want.String() {
+		t.Errorf("log: %q", log)
+	}
+	wantOutcome(t, result, agentrpc.Outcome_OUTCOME_SUCCEEDED)
+	m.kill()
+	m.start()
+	if again := m.query("A-1").GetResult(); !proto.Equal(again, result) { // fault 5
+		t.Errorf("the result became %v", again)
+	}
+	if got := lines(starts); len(got) != 1 {
+		t.Errorf("the script started %d times", len(got))
+	}
+}
+
+// fault 8, 9, 13, invariant I1: the agent is killed at some moment of a start.
+// Whatever the next agent says of the attempt is true.
+func TestAgentKilledDuringStart(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	starts := filepath.Join(t.TempDir(), "starts")
+	outcomes := map[string]int{}
+	for i := range 30 {
+		attempt := fmt.Sprintf("A-%d", i)
+		request := startRequest(attempt, job(t, "echo "+attempt+" >>"+starts))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = m.link.Client.Start(t.Context(), request)
+		}()
+		delay := time.NewTimer(time.Duration(i) * time.Millisecond)
+		<-delay.C
+		m.kill()
+		<-done
+		m.start()
+		wait(t, attempt+" is decided", func() bool {
+			return m.query(attempt).GetState() != agentrpc.AttemptState_ATTEMPT_STATE_RUNNING
+		})
+		answer := m.query(attempt)
+		started := 0
+		for _, line := range lines(starts) {
+			if line == attempt {
+				started++
+			}
+		}
+		name := answer.GetState().String() + answer.GetResult().GetOutcome().String()
+		outcomes[name]++
+		switch {
+		case started > 1:
+			t.Errorf("%s started %d times", attempt, started)
+		case answer.GetState() == agentrpc.AttemptState_ATTEMPT_STATE_UNSEEN && started == 0:
+		case answer.GetResult().GetOutcome() == agentrpc.Outcome_OUTCOME_NOT_STARTED && started == 0:
+		case answer.GetResult().GetOutcome() == agentrpc.Outcome_OUTCOME_SUCCEEDED && started == 1:
+		default:
+			t.Errorf("%s: %v, but it started %d times", attempt, answer, started)
+		}
+	}
+	t.Log(outcomes)
+}
+
+// fault 11: the shim is killed too.
+func TestShimKilledIsUnknown(t *testing.T) {
+	t.Parallel()
+	for _, together := range []bool{false, true} {
+		m := newMachine(t)
+		pids := filepath.Join(t.TempDir(), "pids")
+		m.run("A-1", "echo said; echo $PPID $$ >"+pids+"; exec sleep 300")
+		wait(t, "the script runs", func() bool { return len(lines(pids)) == 2 })
+		shim, _ := strconv.Atoi(lines(pids)[0])
+		script, _ := strconv.Atoi(lines(pids)[1])
+		if together {
+			m.kill()
+		}
+		_ = syscall.Kill(shim, syscall.SIGKILL)
+		if together {
+			m.start()
+		}
+		log, result := m.follow("A-1", 0)
+		wantOutcome(t, result, agentrpc.Outcome_OUTCOME_UNKNOWN)
+		if !strings.Contains(result.GetReason(), "process gone, no exit record") || log != "said\n" || result.GetLogLength() != 5 {
+			t.Errorf("log %q, result %v", log, result)
+		}
+		if err := syscall.Kill(script, 0); err != nil {
+			t.Error("a process that is nobody's any more was ended")
+		}
+		_ = syscall.Kill(script, syscall.SIGKILL)
+		wait(t, "the script is gone", func() bool { _, err := proc.Find(script); return errors.Is(err, proc.ErrGone) })
+		if _, err := m.link.Client.Forget(t.Context(), connect.NewRequest(&agentrpc.ForgetRequest{Attempts: []string{"A-1"}})); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// fault 38, and the tree is gone before the result says so.
+func TestCancelEndsTheTree(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	pids := filepath.Join(t.TempDir(), "pids")
+	m.run("A-1", `trap "" TERM; echo $$ >>`+pids+`
+		(setsid bash -c 'trap "" TERM; echo $$ >>`+pids+`; while :; do sleep 1; done' &)
+		while :; do sleep 1; done`)
+	wait(t, "two processes", func() bool { return len(lines(pids)) == 2 })
+	m.cancel("A-1", 50*time.Millisecond)
+	m.kill() // the wish outlives the agent
+	m.start()
+	_, result := m.follow("A-1", 0)
+	wantOutcome(t, result, agentrpc.Outcome_OUTCOME_CANCELED)
+	for _, text := range lines(pids) {
+		pid, _ := strconv.Atoi(text)
+		if _, err := proc.Find(pid); !errors.Is(err, proc.ErrGone) {
+			t.Errorf("process %d lives: %v", pid, err)
+		}
+	}
+	// fault 18: a cancellation that overtakes its start.
+	m.cancel("A-2", 0)
+	if answer := m.run("A-2", "echo never"); answer.GetState() != agentrpc.AttemptState_ATTEMPT_STATE_CLOSED {
+		t.Errorf("start after cancel: %v", answer)
+	}
+}
+
+func TestTimeLimit(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.run("A-1", "echo begun; sleep 300", func(j *agentrpc.Job) { j.TimeoutMs = 100 })
+	log, result := m.follow("A-1", 0)
+	wantOutcome(t, result, agentrpc.Outcome_OUTCOME_TIMED_OUT)
+	if log != "begun\n" {
+		t.Errorf("log %q", log)
+	}
+}
+
+func TestExclusiveAndRefusedStarts(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	gate := filepath.Join(t.TempDir(), "gate")
+	exclusive := func(j *agentrpc.Job) { j.Exclusive = true }
+	m.run("A-1", "until [ -e "+gate+" ]; do sleep 0.01; done", exclusive)
+	busy := m.run("A-2", "echo never", exclusive)
+	wantOutcome(t, busy.GetResult(), agentrpc.Outcome_OUTCOME_NOT_STARTED)
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.follow("A-1", 0)
+
+	for name, change := range map[string]func(*agentrpc.StartRequest){
+		"attempt with a path": func(r *agentrpc.StartRequest) { r.Attempt = "../A" }, // abuse 9
+		"attempt with a NUL":  func(r *agentrpc.StartRequest) { r.Attempt = "A\x00" },
+		"long attempt":        func(r *agentrpc.StartRequest) { r.Attempt = strings.Repeat("A", 4096) },
+		"look-alike attempt":  func(r *agentrpc.StartRequest) { r.Attempt = "А-1" }, // Cyrillic
+		"no rollout":          func(r *agentrpc.StartRequest) { r.Rollout = "" },
+		"no epoch":            func(r *agentrpc.StartRequest) { r.Epoch = 0 },
+		"other hash":          func(r *agentrpc.StartRequest) { r.PayloadSha256[0] ^= 1 },
+	} {
+		request := startRequest("A-3", job(t, "echo never"))
+		change(request.Msg)
+		if _, err := m.link.Client.Start(t.Context(), request); connect.CodeOf(err) != connect.CodeInvalidArgument {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	stale := startRequest("A-4", job(t, "echo never"))
+	if _, err := m.link.Client.Query(t.Context(), connect.NewRequest(&agentrpc.QueryRequest{Attempt: "A-4", Rollout: "ServerTasks-1", Epoch: 2})); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.link.Client.Start(t.Context(), stale); connect.CodeOf(err) != connect.CodeFailedPrecondition { // fault 30, 31
+		t.Errorf("stale start: %v", err)
+	}
+}
+
+// fault 20: the disk is full (here: the file may not grow) while the script
+// runs; the log ends with a marker, the exit record is written.
+func TestFullDiskEndsTheLogNotTheScript(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, "AGENT_TEST_FSIZE=100000")
+	m.run("A-1", `for i in {1..400}; do printf '%01000d\n' $i; done; exit 5`)
+	log, result := m.follow("A-1", 0)
+	if result.GetExitCode() != 5 || int64(len(log)) != result.GetLogLength() {
+		t.Errorf("result %v, %d bytes of log", result, len(log))
+	}
+	all := strings.Split(strings.TrimSuffix(log, "\n"), "\n")
+	if last := all[len(all)-1]; !strings.Contains(last, "\tWarning\tThe log is cut off here") {
+		t.Errorf("last line %q", last)
+	}
+	for _, line := range all[:len(all)-1] {
+		if len(line) != 1000 {
+			t.Fatalf("a torn line: %q", line)
+		}
+	}
+}
+
+// abuse 14: without acknowledgement no more than the credit is sent.
+func TestFollowStopsWithoutCredit(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.run("A-1", `head -c 3000000 /dev/zero`)
+	wait(t, "the end", func() bool { return m.query("A-1").GetResult() != nil })
+	stream := m.link.Client.Follow(t.Context())
+	if err := stream.Send(&agentrpc.FollowRequest{Attempt: "A-1"}); err != nil {
+		t.Fatal(err)
+	}
+	got := 0
+	for got < 1<<20 {
+		event, err := stream.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got += len(event.GetOutput().GetData())
+	}
+	if got != 1<<20 {
+		t.Errorf("%d bytes without an acknowledgement", got)
+	}
+	more := make(chan int, 1)
+	go func() {
+		event, _ := stream.Receive()
+		more <- len(event.GetOutput().GetData())
+	}()
+	if _, err := m.link.Client.Describe(t.Context(), connect.NewRequest(&agentrpc.DescribeRequest{})); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case n := <-more:
+		t.Errorf("%d more bytes without an acknowledgement", n)
+	default:
+	}
+	if err := stream.Send(&agentrpc.FollowRequest{Offset: int64(got)}); err != nil {
+		t.Fatal(err)
+	}
+	if n := <-more; n == 0 {
+		t.Error("nothing came after the acknowledgement")
+	}
+	if log, result := m.follow("A-1", 0); len(log) != 3_000_000 || result.GetLogLength() != 3_000_000 {
+		t.Errorf("%d bytes of log, result %v", len(log), result)
+	}
+}
+
+func TestDescribeAndProbe(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	describe := func() *agentrpc.DescribeResponse {
+		answer, err := m.link.Client.Describe(t.Context(), connect.NewRequest(&agentrpc.DescribeRequest{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.Msg
+	}
+	first := describe()
+	if first.GetVersion() != "1.2.3" || first.GetShell() != "Bash" || first.GetShellVersion() == "" || first.GetBootId() == "" ||
+		first.GetFreeDiskBytes() <= 0 || first.GetHostname() == "" || first.GetNowMs() == 0 || first.GetOsDescription() == "" {
+		t.Errorf("described as %v", first)
+	}
+	m.kill()
+	m.start()
+	if second := describe(); second.GetIncarnation() != first.GetIncarnation()+1 { // fault 32
+		t.Errorf("incarnation %d after %d", second.GetIncarnation(), first.GetIncarnation())
+	}
+	for name, c := range map[string]struct {
+		request *agentrpc.ProbeRequest
+		want    *agentrpc.ProbeResponse
+		log     string
+	}{
+		"connectivity": {&agentrpc.ProbeRequest{}, &agentrpc.ProbeResponse{}, ""},
+		"healthy":      {&agentrpc.ProbeRequest{Bash: "echo fine"}, &agentrpc.ProbeResponse{}, "\tInfo\tfine\n"},
+		"unhealthy":    {&agentrpc.ProbeRequest{Bash: "exit 4"}, &agentrpc.ProbeResponse{ExitCode: 4}, ""},
+		"slow":         {&agentrpc.ProbeRequest{Bash: "sleep 300", TimeoutMs: 50}, &agentrpc.ProbeResponse{TimedOut: true, ExitCode: 143}, ""},
+	} {
+		answer, err := m.link.Client.Probe(t.Context(), connect.NewRequest(c.request))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got := answer.Msg
+		if got.GetExitCode() != c.want.GetExitCode() || got.GetTimedOut() != c.want.GetTimedOut() || !strings.HasSuffix(string(got.GetLog()), c.log) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(m.home, "probe-*")); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}

@@ -1,0 +1,228 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"io"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/slipwayhq/slipway/internal/agentrpc"
+)
+
+// startWait is how long Start waits to see the job begin before it answers that
+// it runs.
+const startWait = 5 * time.Second
+
+// maxIDs bounds the lists of Have and Forget.
+const maxIDs = 10_000
+
+// maxCancelGrace bounds what a cancellation may allow.
+const maxCancelGrace = 10 * time.Minute
+
+// Start implements agentrpc.AgentHandler.
+func (s *Service) Start(ctx context.Context, req *connect.Request[agentrpc.StartRequest]) (*connect.Response[agentrpc.StartResponse], error) {
+	m := req.Msg
+	order, err := orderOf(m.GetAttempt(), m.GetRollout(), m.GetEpoch())
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(m.GetPayload())
+	if string(sum[:]) != string(m.GetPayloadSha256()) {
+		return nil, invalid("the payload of %s does not have the hash that came with it", order.Attempt)
+	}
+	job := new(agentrpc.Job)
+	if err := proto.Unmarshal(m.GetPayload(), job); err != nil {
+		return nil, invalid("the payload of %s is no job: %w", order.Attempt, err)
+	}
+	d, r, err := s.begin(order, sum[:], m.GetPayload(), job.GetExclusive())
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	if r != nil {
+		s.watch(r)
+		wait := time.NewTimer(startWait)
+		defer wait.Stop()
+		select {
+		case <-r.settled:
+		case <-wait.C:
+		case <-ctx.Done():
+		}
+		s.mu.Lock()
+		at := s.journal.Get(order.Attempt)
+		s.mu.Unlock()
+		d.Phase, d.Result = at.Phase, at.Result
+	}
+	return connect.NewResponse(&agentrpc.StartResponse{State: d.Phase.State(), Result: d.Result}), nil
+}
+
+// begin decides and spawns under one lock, so that of two copies of an order
+// one spawns and the other finds the attempt.
+func (s *Service) begin(order Order, sum, payload []byte, exclusive bool) (Decision, *run, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	folder := s.folder(order.Attempt)
+	d, err := s.journal.Start(order, sum, exclusive, func() error {
+		err := folder.create()
+		if err != nil {
+			_ = folder.remove() // nothing stays of an attempt that was refused
+		}
+		return err
+	})
+	if err != nil || !d.Spawn {
+		return d, nil, err
+	}
+	return d, s.spawn(folder, payload), nil
+}
+
+// Query implements agentrpc.AgentHandler.
+func (s *Service) Query(_ context.Context, req *connect.Request[agentrpc.QueryRequest]) (*connect.Response[agentrpc.QueryResponse], error) {
+	order, err := orderOf(req.Msg.GetAttempt(), req.Msg.GetRollout(), req.Msg.GetEpoch())
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	d, err := s.journal.Query(order, req.Msg.GetClose())
+	s.mu.Unlock()
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	return connect.NewResponse(&agentrpc.QueryResponse{
+		State: d.Phase.State(), Result: d.Result, LogLength: s.folder(order.Attempt).logLength(),
+	}), nil
+}
+
+// Cancel implements agentrpc.AgentHandler. The wish is on the disk before the
+// answer, so it outlives the agent; the job's end is seen by Query and Follow.
+func (s *Service) Cancel(_ context.Context, req *connect.Request[agentrpc.CancelRequest]) (*connect.Response[agentrpc.CancelResponse], error) {
+	order, err := orderOf(req.Msg.GetAttempt(), req.Msg.GetRollout(), req.Msg.GetEpoch())
+	if err != nil {
+		return nil, err
+	}
+	grace := min(max(time.Duration(req.Msg.GetGraceMs())*time.Millisecond, 0), maxCancelGrace)
+	s.mu.Lock()
+	d, err := s.journal.Cancel(order)
+	s.mu.Unlock()
+	if err == nil && d.Stop {
+		err = s.folder(order.Attempt).cancel(grace)
+	}
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	return connect.NewResponse(&agentrpc.CancelResponse{State: d.Phase.State()}), nil
+}
+
+// Forget implements agentrpc.AgentHandler.
+func (s *Service) Forget(_ context.Context, req *connect.Request[agentrpc.ForgetRequest]) (*connect.Response[agentrpc.ForgetResponse], error) {
+	ids := req.Msg.GetAttempts()
+	if len(ids) > maxIDs {
+		return nil, invalid("at most %d attempts can be forgotten at once", maxIDs)
+	}
+	for _, id := range ids {
+		if !ValidID(id) {
+			return nil, invalid("%q is not the id of an attempt", id)
+		}
+	}
+	s.mu.Lock()
+	err := s.journal.Forget(ids)
+	s.mu.Unlock()
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	for _, id := range ids {
+		if err := s.folder(id).remove(); err != nil { // the next start sweeps again
+			s.deps.Log.Warn("remove attempt's folder", "attempt", id, "error", err)
+		}
+	}
+	return connect.NewResponse(&agentrpc.ForgetResponse{}), nil
+}
+
+// Describe implements agentrpc.AgentHandler.
+func (s *Service) Describe(context.Context, *connect.Request[agentrpc.DescribeRequest]) (*connect.Response[agentrpc.DescribeResponse], error) {
+	answer := s.deps.Facts.describe(s.home)
+	answer.NowMs = s.deps.Clock().UnixMilli()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, at := range s.journal.List() {
+		answer.Attempts = append(answer.Attempts, at.ID)
+	}
+	return connect.NewResponse(answer), nil
+}
+
+// Have implements agentrpc.AgentHandler.
+func (s *Service) Have(_ context.Context, req *connect.Request[agentrpc.HaveRequest]) (*connect.Response[agentrpc.HaveResponse], error) {
+	digests := req.Msg.GetSha256()
+	if len(digests) > maxIDs {
+		return nil, invalid("at most %d packages can be asked for at once", maxIDs)
+	}
+	for _, digest := range digests {
+		if !validDigest(digest) {
+			return nil, invalid("%q is not a SHA-256 in lower-case hex", digest)
+		}
+	}
+	missing, err := s.deps.Packages.Missing(digests)
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	return connect.NewResponse(&agentrpc.HaveResponse{Missing: missing}), nil
+}
+
+// Put implements agentrpc.AgentHandler.
+func (s *Service) Put(ctx context.Context, stream *connect.ClientStream[agentrpc.PutRequest]) (*connect.Response[agentrpc.PutResponse], error) {
+	if !stream.Receive() {
+		return nil, invalid("no header: %w", stream.Err())
+	}
+	header := stream.Msg().GetHeader()
+	if !validDigest(header.GetSha256()) || header.GetSize() < 0 {
+		return nil, invalid("the first message has to be a header with the package's size and SHA-256 in lower-case hex")
+	}
+	if err := s.deps.Packages.Put(ctx, header, &putReader{stream: stream, left: header.GetSize()}); err != nil {
+		return nil, s.failed(fullDisk(err))
+	}
+	return connect.NewResponse(&agentrpc.PutResponse{}), nil
+}
+
+// putReader reads the chunks of a package, no more than the header announced.
+type putReader struct {
+	stream *connect.ClientStream[agentrpc.PutRequest]
+	chunk  []byte
+	left   int64
+}
+
+func (r *putReader) Read(p []byte) (int, error) {
+	for len(r.chunk) == 0 {
+		if !r.stream.Receive() {
+			if err := r.stream.Err(); err != nil {
+				return 0, err
+			}
+			if r.left > 0 {
+				return 0, io.ErrUnexpectedEOF
+			}
+			return 0, io.EOF
+		}
+		if r.stream.Msg().GetHeader() != nil {
+			return 0, invalid("a second header")
+		}
+		r.chunk = r.stream.Msg().GetChunk()
+		if r.left -= int64(len(r.chunk)); r.left < 0 {
+			return 0, invalid("the package is larger than its header says")
+		}
+	}
+	n := copy(p, r.chunk)
+	r.chunk = r.chunk[n:]
+	return n, nil
+}
+
+func validDigest(text string) bool {
+	if len(text) != 2*sha256.Size {
+		return false
+	}
+	for _, c := range []byte(text) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
