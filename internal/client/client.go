@@ -26,6 +26,9 @@ type Config struct {
 	URL string
 	// APIKey goes into the X-Octopus-ApiKey header of every request.
 	APIKey string
+	// Bearer is a token for the Authorization header, such as a machine's
+	// one-time registration token.
+	Bearer string
 	// Space is the name, slug or id of the space; empty means the default one.
 	Space string
 	// UserAgent names the program to the audit log.
@@ -180,6 +183,9 @@ func (c *Client) once(ctx context.Context, method string, u *url.URL, body io.Re
 	}
 	if c.cfg.APIKey != "" {
 		req.Header.Set("X-Octopus-ApiKey", c.cfg.APIKey)
+	}
+	if c.cfg.Bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+c.cfg.Bearer)
 	}
 	if c.cfg.UserAgent != "" {
 		req.Header.Set("User-Agent", c.cfg.UserAgent)

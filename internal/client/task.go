@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -36,6 +37,8 @@ type Task struct {
 	CompletedTime            string
 	Duration                 string
 	ErrorMessage             string
+	// WaitsFor says what a queued task waits for, who holds it and since when.
+	WaitsFor string
 }
 
 // TaskDetails is a task with its tree of activities.
@@ -81,10 +84,14 @@ func (c *Client) Tasks(ctx context.Context, ids []string) ([]Task, error) {
 	return List[Task](ctx, c, "/api/tasks", url.Values{"ids": {strings.Join(ids, ",")}}, 0)
 }
 
-// TaskDetails fetches a task with its whole log.
-func (c *Client) TaskDetails(ctx context.Context, id string) (TaskDetails, error) {
+// TaskDetails fetches a task with the last tail lines of each activity's log;
+// 0 means all of them.
+func (c *Client) TaskDetails(ctx context.Context, id string, tail int) (TaskDetails, error) {
 	var details TaskDetails
 	query := url.Values{"verbose": {"true"}}
+	if tail > 0 {
+		query.Set("tail", strconv.Itoa(tail))
+	}
 	return details, c.Get(ctx, "/api/tasks/"+url.PathEscape(id)+"/details", query, &details)
 }
 

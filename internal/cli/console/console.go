@@ -62,6 +62,8 @@ func (c *Console) Bind(root *cobra.Command) {
 // Target is a server and how to speak to it.
 type Target struct {
 	Server, APIKey, Space string
+	// Bearer is a one-time token, where there is no API key.
+	Bearer string `json:"-"`
 }
 
 // Target is where this run's flags, environment and saved login lead, in that
@@ -103,7 +105,7 @@ func (c *Console) Client() (*client.Client, error) {
 // Connect makes a client for a target of the caller's own.
 func (c *Console) Connect(t Target) (*client.Client, error) {
 	return client.New(client.Config{
-		URL: t.Server, APIKey: t.APIKey, Space: t.Space,
+		URL: t.Server, APIKey: t.APIKey, Bearer: t.Bearer, Space: t.Space,
 		UserAgent: "slipway/" + c.Version, Retries: 2, Pause: c.Pause,
 	})
 }

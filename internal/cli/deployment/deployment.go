@@ -22,7 +22,7 @@ func Command(c *console.Console) *cobra.Command {
 }
 
 func list(c *console.Console, k kind.Kind) *cobra.Command {
-	var project, environment, state string
+	var project, environment string
 	var limit int
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List deployments, newest first",
@@ -46,15 +46,11 @@ func list(c *console.Console, k kind.Kind) *cobra.Command {
 				}
 				query.Set(filter.param, doc.ID())
 			}
-			if state != "" {
-				query.Set("taskState", state)
-			}
 			return k.ListAll(cmd, c, cl, query, limit)
 		},
 	}
 	cmd.Flags().StringVarP(&project, "project", "p", "", "only of this project")
 	cmd.Flags().StringVarP(&environment, "environment", "e", "", "only to this environment")
-	cmd.Flags().StringVar(&state, "state", "", "only whose task is in this state, e.g. Failed")
 	cmd.Flags().IntVar(&limit, "limit", 30, "at most so many (0: all)")
 	return cmd
 }

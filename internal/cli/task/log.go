@@ -28,7 +28,7 @@ func logCommand(c *console.Console) *cobra.Command {
 			case follow:
 				return followLog(cmd.Context(), c, cl, args[0])
 			case c.Format == console.JSON:
-				details, err := cl.TaskDetails(cmd.Context(), args[0])
+				details, err := cl.TaskDetails(cmd.Context(), args[0], 0)
 				if err != nil {
 					return err
 				}

@@ -79,7 +79,7 @@ func get(c *console.Console) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			details, err := cl.TaskDetails(cmd.Context(), args[0])
+			details, err := cl.TaskDetails(cmd.Context(), args[0], lastLines)
 			if err != nil {
 				return err
 			}

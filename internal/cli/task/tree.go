@@ -93,6 +93,9 @@ func among(status string, wanted []string) bool { return slices.Contains(wanted,
 
 func (f Frame) head(d client.TaskDetails) string {
 	text := d.Task.ID + "  " + d.Task.Description + "  " + word(d.Task.State)
+	if d.Task.WaitsFor != "" && !d.Task.IsCompleted {
+		text += ", waits for " + d.Task.WaitsFor
+	}
 	if d.Task.HasPendingInterruptions {
 		text += ", waits for an answer"
 	}
@@ -202,17 +205,24 @@ func tally(step *client.Activity) string {
 	return text
 }
 
-// last is what an activity says about itself: progress while it runs, the last
-// error once it failed.
+// last is what an activity says about itself: what it does while it runs, why
+// once it did not succeed.
 func last(a *client.Activity) string {
-	switch a.Status {
-	case running:
+	if a.Status == success {
+		return ""
+	}
+	for _, child := range a.Children {
+		if child.Status != a.Status || a.Status == pending {
+			continue
+		}
+		return strings.TrimSuffix(child.Name+": "+last(child), ": ")
+	}
+	if a.ProgressMessage != "" || a.Status != failed {
 		return a.ProgressMessage
-	case failed:
-		for i := len(a.LogElements) - 1; i >= 0; i-- {
-			if e := a.LogElements[i]; e.Category == "Error" || e.Category == "Fatal" {
-				return e.MessageText
-			}
+	}
+	for i := len(a.LogElements) - 1; i >= 0; i-- {
+		if e := a.LogElements[i]; e.Category == "Error" || e.Category == "Fatal" {
+			return e.MessageText
 		}
 	}
 	return ""

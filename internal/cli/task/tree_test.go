@@ -38,20 +38,26 @@ func TestRenderShowsStepsAndMachines(t *testing.T) {
 	}
 	busy := step("web-03", "Running")
 	busy.ProgressMessage, busy.Started = "installing", "2026-05-01T12:00:30.000+00:00"
+	waiting := step("web-04", "Pending")
+	waiting.ProgressMessage = "waits for the machine: another task works on it"
 	got := task.Render(rollout(
 		step("Step 1: Migrate", "Success", step("db-01", "Success")),
-		step("Step 2: Web", "Running", step("web-01", "SuccessWithWarning"), broken, busy, step("web-04", "Pending")),
+		step("Step 2: Web", "Running", step("web-01", "SuccessWithWarning"), broken, busy, waiting,
+			step("web-05", "Running", step("Drain", "Success"), step("Deploy", "Running"), step("Verify", "Pending")),
+			step("web-06", "Failed", step("Drain", "Success"), broken)),
 		step("Step 3: Holding page off", "Pending"),
 	), task.Frame{Now: now()})
 	want := []string{
 		"ServerTasks-7  Deploy Shop 1.2.0 to Production  running  42s",
 		"  ✓ Step 1: Migrate  1 of 1",
 		"    ✓ db-01",
-		"  ▸ Step 2: Web  1 of 4, 1 failed",
+		"  ▸ Step 2: Web  1 of 6, 2 failed",
 		"    ! web-01",
 		"    ✗ web-02  exit code 7",
 		"    ▸ web-03  12s  installing",
-		"    · web-04",
+		"    · web-04  waits for the machine: another task works on it",
+		"    ▸ web-05  Deploy",
+		"    ✗ web-06  web-02: exit code 7",
 		"  · Step 3: Holding page off",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -53,7 +53,7 @@ func (w *WaitFlags) Run(ctx context.Context, c *console.Console, cl *client.Clie
 		waiting, cancel = context.WithTimeoutCause(ctx, w.Timeout, errWaited)
 		defer cancel()
 	}
-	watch := &watcher{c: c, cl: cl, every: pollEvery, view: newView(c)}
+	watch := &watcher{c: c, cl: cl, every: pollEvery, tail: lastLines, view: newView(c)}
 	tasks := make([]client.Task, 0, len(ids))
 	codes := make([]int, 0, len(ids))
 	for _, id := range ids {

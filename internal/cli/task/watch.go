@@ -21,11 +21,15 @@ const pollEvery = time.Second
 // server that restarts or moves to another node is back sooner.
 const lostAfter = 2 * time.Minute
 
+// lastLines is how much of each log a tree reads: enough to name an error.
+const lastLines = 20
+
 // watcher waits for tasks and shows how they proceed.
 type watcher struct {
 	c     *console.Console
 	cl    *client.Client
 	every time.Duration
+	tail  int // lines of each log the view wants; 0: all
 	view  view
 	lost  time.Time // since when the server does not answer; zero: it does
 }
@@ -53,7 +57,7 @@ func (w *watcher) wait(ctx context.Context, id string) (client.Task, error) {
 	defer w.view.end()
 	var known client.Task
 	for {
-		details, err := w.cl.TaskDetails(ctx, id)
+		details, err := w.cl.TaskDetails(ctx, id, w.tail)
 		switch {
 		case ctx.Err() != nil:
 			return known, context.Cause(ctx)

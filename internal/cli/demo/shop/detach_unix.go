@@ -7,6 +7,6 @@ import (
 	"syscall"
 )
 
-// detach puts the instance into a session of its own: no hang-up or interrupt
+// Detach puts the instance into a session of its own: no hang-up or interrupt
 // of its starter reaches it.
-func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
+func Detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }

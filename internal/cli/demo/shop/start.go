@@ -30,7 +30,7 @@ func Start(ctx context.Context, program *exec.Cmd, state string) (Running, error
 	}
 	defer log.Close()
 	program.Stdin, program.Stdout, program.Stderr = nil, log, log
-	detach(program)
+	Detach(program)
 	if err := program.Start(); err != nil {
 		return Running{}, fmt.Errorf("start shop: %w", err)
 	}
