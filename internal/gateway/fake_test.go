@@ -45,6 +45,7 @@ type fakeAgent struct {
 	files       map[string][]byte // artifacts by attempt and key
 	starts      map[string]int    // scripts that really began, by attempt
 	puts        int
+	calls       map[string]int
 	forgotten   []string
 	skew        time.Duration
 }
@@ -66,7 +67,7 @@ func newAgent(t testing.TB, subscription string) *fakeAgent {
 	return &fakeAgent{
 		id: id, subscription: subscription, hostname: "web-1", incarnation: 1, changed: make(chan struct{}),
 		attempts: map[string]*fakeAttempt{}, epochs: map[string]int64{}, packages: map[string][]byte{},
-		files: map[string][]byte{}, starts: map[string]int{},
+		files: map[string][]byte{}, starts: map[string]int{}, calls: map[string]int{},
 		run: func(_ context.Context, _ *agentrpc.Job, write func(string)) *agentrpc.Result {
 			write("hello\n")
 			return &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_SUCCEEDED}
@@ -123,11 +124,34 @@ func (a *fakeAgent) poll(ctx context.Context, address, server string, wrap func(
 
 func unchanged(c net.Conn) net.Conn { return c }
 
+// gate counts the call and lets the test refuse or delay it.
 func (a *fakeAgent) gate(rpc string) error {
-	if a.before == nil {
+	var before func(string) error
+	a.change(func() { a.calls[rpc]++; before = a.before })
+	if before == nil {
 		return nil
 	}
-	return a.before(rpc)
+	return before(rpc)
+}
+
+// waitFor returns after the next call of the RPC.
+func (a *fakeAgent) waitFor(rpc string) {
+	from := -1
+	for {
+		var changed chan struct{}
+		done := false
+		a.see(func() {
+			changed = a.changed
+			if from < 0 {
+				from = a.calls[rpc]
+			}
+			done = a.calls[rpc] > from
+		})
+		if done {
+			return
+		}
+		<-changed
+	}
 }
 
 // raise keeps the highest epoch and refuses lower ones. Called under the lock.

@@ -45,8 +45,8 @@ type Config struct {
 	Node     string // this node's name, stable across restarts
 	Listen   string // where polling agents connect, ":10943"; empty: nowhere
 	Logger   *slog.Logger
-	Now      func() time.Time // time.Now when nil
-	Random   func() float64   // 0 up to but not including 1; math/rand when nil
+	Now      func() time.Time
+	Random   func() float64 // 0 up to but not including 1; math/rand when nil
 	// Ping is how often an agent is asked who it is; 10 s when 0. Together with
 	// the deadline of its answer, 10 s, it bounds how long a half-open link lives
 	// (fault 16).
@@ -84,13 +84,13 @@ type Gateway struct {
 // New makes a gateway and opens its socket, so that the address is known; Run
 // begins to accept.
 func New(ctx context.Context, c Config) (*Gateway, error) {
+	if c.DB == nil || c.Blobs == nil || c.Identity == nil || c.Logger == nil || c.Now == nil {
+		return nil, errors.New("gateway: database, blobs, identity, logger and clock have to be given")
+	}
 	g := &Gateway{
 		db: c.DB, identity: c.Identity, node: c.Node, log: c.Logger, now: c.Now, random: c.Random, ping: c.Ping,
 		sessions: map[*session]bool{}, dialers: map[string]*dialer{},
 		refusals: rate.NewLimiter(1, 5),
-	}
-	if g.now == nil {
-		g.now = time.Now
 	}
 	if g.random == nil {
 		g.random = rand.Float64

@@ -44,7 +44,7 @@ func newRig(t testing.TB) *rig {
 	r := &rig{t: t, folder: t.TempDir()}
 	keys, err := secret.Load(r.folder)
 	r.must(err)
-	r.db, err = store.Open(t.Context(), store.Config{Path: r.folder, Keys: keys})
+	r.db, err = store.Open(t.Context(), store.Config{Path: r.folder, Keys: keys, Now: time.Now})
 	r.must(err)
 	r.blobs, err = blob.OpenDisk(r.folder + "/blobs")
 	r.must(err)
@@ -92,7 +92,7 @@ func (r *rig) start() {
 	stopEngine := r.stop
 	ctx, cancel := context.WithCancelCause(context.Background())
 	g, err := gateway.New(ctx, gateway.Config{
-		DB: r.db, Blobs: r.blobs, Identity: r.id, Node: "node-1", Listen: "127.0.0.1:0", Logger: testLogger(r.t), Ping: r.ping,
+		DB: r.db, Blobs: r.blobs, Identity: r.id, Node: "node-1", Listen: "127.0.0.1:0", Logger: testLogger(r.t), Ping: r.ping, Now: time.Now,
 	})
 	r.must(err)
 	r.g = g
@@ -207,6 +207,14 @@ func (r *rig) deploy(change func(*rollout.Plan)) string {
 		return store.InsertRollout(tx, plan)
 	})
 	return id
+}
+
+// pack stores a package's bytes and returns how a plan names it.
+func (r *rig) pack(id, version, content string) rollout.Package {
+	r.t.Helper()
+	ref, err := r.blobs.Put(context.Background(), strings.NewReader(content), 1<<30)
+	r.must(err)
+	return rollout.Package{PackageID: id, Version: version, SHA256: ref.SHA256, Size: ref.Size, Extension: ".zip"}
 }
 
 func (r *rig) view(id string) *store.RolloutView {
