@@ -35,7 +35,7 @@ func (ln *lane) message(body string) bool {
 	case "createartifact":
 		l.addArtifact(m)
 	case "resultmessage", "fail":
-		l.result.Failure = l.mask.String(m.Attributes["message"])
+		l.current.Failure = l.mask.String(m.Attributes["message"])
 	case "mask":
 		l.mask.Add(m.Attributes["value"])
 	case "progress":

@@ -55,22 +55,27 @@ type Log struct {
 	mu       sync.Mutex
 	options  LogOptions
 	mask     *mask.Log
-	lanes    [3]*lane // stdout, stderr, the agent itself
+	lanes    [2]*lane // stdout, stderr
 	buffer   []byte
 	written  int64
 	full     bool
 	failure  error
 	result   Collected
 	outBytes int
+	current  Ending
 }
 
 // Collected is what the scripts of an attempt handed back.
 type Collected struct {
-	Outputs     []Output // by name, the last value of each
-	Artifacts   []Artifact
-	Failure     string // the message of fail_step
-	ErrorOutput bool   // something was written to stderr
-	Warned      bool   // some record is a warning
+	Outputs   []Output // by name, the last value of each
+	Artifacts []Artifact
+	Warned    bool // some record is a warning or an error
+}
+
+// Ending is what one script left behind for its result.
+type Ending struct {
+	Failure     string // the message of fail_step, masked
+	ErrorOutput bool   // it wrote something to stderr
 }
 
 // lane is one stream on its way: scanner, masker, records.
@@ -96,7 +101,7 @@ func NewLog(o LogOptions) *Log {
 		o.Quota = DefaultQuota
 	}
 	l := &Log{options: o, mask: mask.New(o.Secrets)}
-	for i, level := range []Category{Info, Error, Info} {
+	for i, level := range []Category{Info, Error} {
 		ln := &lane{log: l, level: level, normal: level}
 		ln.mask = l.mask.Lane(ln.masked)
 		ln.scanner = scanner{text: ln.text, message: ln.message}
@@ -132,10 +137,19 @@ func (l *Log) Print(c Category, text string) {
 	l.flush()
 }
 
+// print writes at once: no secret begins in one of the agent's lines and ends
+// in another.
 func (l *Log) print(c Category, text string) {
-	ln := l.lanes[2]
-	ln.level = c
-	ln.text([]byte(strings.TrimSuffix(text, "\n") + "\n"))
+	start := lineStart{l.options.Clock().UnixMilli(), c}
+	for line := range strings.Lines(l.mask.String(strings.TrimSuffix(text, "\n")) + "\n") {
+		rest := bytes.TrimRight([]byte(line), "\r\n")
+		for len(rest) > maxRecord {
+			n := cut(rest)
+			l.record(start, rest[:n])
+			rest = rest[n:]
+		}
+		l.record(start, rest)
+	}
 }
 
 // AddSecret masks one more value from here on.
@@ -154,7 +168,7 @@ func (l *Log) Mask(text string) string {
 
 // EndScript gives out all that was held back: what one script printed and
 // what the next prints is never one secret or one line.
-func (l *Log) EndScript() {
+func (l *Log) EndScript() Ending {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, ln := range l.lanes {
@@ -167,6 +181,9 @@ func (l *Log) EndScript() {
 		ln.endLine()
 	}
 	l.flush()
+	ending := l.current
+	l.current = Ending{}
+	return ending
 }
 
 // Collected is what service messages have said so far.
@@ -222,7 +239,7 @@ func (ln *lane) masked(p []byte) {
 func (ln *lane) split() {
 	for len(ln.record) > maxRecord {
 		n := cut(ln.record)
-		ln.log.record(ln.lines[0], ln.record[:n])
+		ln.finish(ln.record[:n])
 		ln.record = ln.record[:copy(ln.record, ln.record[n:])]
 	}
 }
@@ -231,11 +248,18 @@ func (ln *lane) endLine() {
 	if len(ln.lines) == 0 {
 		return
 	}
-	ln.log.record(ln.lines[0], bytes.TrimRight(ln.record, "\r"))
+	ln.finish(bytes.TrimRight(ln.record, "\r"))
 	ln.record = ln.record[:0]
 	if ln.lines = ln.lines[:copy(ln.lines, ln.lines[1:])]; len(ln.lines) == 0 {
 		ln.inLine = false
 	}
+}
+
+func (ln *lane) finish(text []byte) {
+	if ln.lines[0].level == Error && len(bytes.TrimSpace(text)) > 0 {
+		ln.log.current.ErrorOutput = true
+	}
+	ln.log.record(ln.lines[0], text)
 }
 
 func (l *Log) record(start lineStart, text []byte) {
@@ -243,7 +267,7 @@ func (l *Log) record(start lineStart, text []byte) {
 	case start.level == Warning:
 		l.result.Warned = true
 	case start.level == Error && len(bytes.TrimSpace(text)) > 0:
-		l.result.ErrorOutput = true
+		l.result.Warned = true
 	}
 	if l.failure != nil || l.full && start.level != Fatal {
 		return

@@ -100,6 +100,23 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+func TestErrorOutputIsPerScript(t *testing.T) {
+	t.Parallel()
+	log := script.NewLog(script.LogOptions{Out: io.Discard, Clock: clock})
+	fmt.Fprintln(log.Stderr(), "  ")
+	if log.EndScript().ErrorOutput {
+		t.Error("white space counts as error output")
+	}
+	fmt.Fprint(log.Stderr(), "oops")
+	if !log.EndScript().ErrorOutput || log.EndScript().ErrorOutput {
+		t.Error("error output is not of one script")
+	}
+	fmt.Fprintln(log.Stderr(), "##octopus[stderr-progress]\nfine")
+	if log.EndScript().ErrorOutput {
+		t.Error("what a script declares to be progress counts as error output")
+	}
+}
+
 func TestSecretsAreMaskedInRecords(t *testing.T) {
 	t.Parallel()
 	got, log := logOf(
@@ -126,7 +143,6 @@ func TestOutputVariables(t *testing.T) {
 		"new-secret\n", set("Taint", "pre-hunter22", ""), set("", "x", ""),
 		fmt.Sprintf("##octopus[createArtifact path='%s' name='%s' length='%s']\n", b64("/tmp/x y.txt"), b64("n"), b64("3")),
 		fmt.Sprintf("##octopus[createArtifact path='%s']\n", b64(`C:\logs\a.txt`)),
-		fmt.Sprintf("##octopus[resultMessage message='%s']\n", b64("because of hunter22")),
 	)
 	got := log.Collected()
 	want := script.Collected{
@@ -137,13 +153,37 @@ func TestOutputVariables(t *testing.T) {
 			{Name: "Taint", Value: "pre-hunter22", Sensitive: true}, // abuse 73
 		},
 		Artifacts: []script.Artifact{{Name: "n", Path: "/tmp/x y.txt"}, {Name: "a.txt", Path: `C:\logs\a.txt`}},
-		Failure:   "because of " + stars, Warned: true,
+		Warned:    true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"Info|" + stars, "Warning|An output variable without a usable name was left out."}, records); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestFailureMessage(t *testing.T) {
+	t.Parallel()
+	log := script.NewLog(script.LogOptions{Out: io.Discard, Clock: clock, Secrets: []string{"hunter22"}})
+	fmt.Fprintf(log.Stdout(), "##octopus[resultMessage message='%s']\n", b64("because of hunter22"))
+	if got := log.EndScript().Failure; got != "because of "+stars {
+		t.Error(got)
+	}
+	if got := log.EndScript().Failure; got != "" {
+		t.Error(got)
+	}
+}
+
+// What the agent says stands before what a script says after it.
+func TestOwnLinesAreNotHeldBack(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log := script.NewLog(script.LogOptions{Out: &out, Clock: clock, Secrets: []string{"hunter22"}})
+	log.Print(script.Verbose, "Running x.sh hunter22\nh\n")
+	fmt.Fprintln(log.Stdout(), "output")
+	if got := out.String(); got != "1000\tVerbose\tRunning x.sh "+stars+"\n1000\tVerbose\th\n1000\tInfo\toutput\n" {
+		t.Errorf("%q", got)
 	}
 }
 

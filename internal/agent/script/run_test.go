@@ -64,6 +64,10 @@ func run(t *testing.T, s script.Spec, lookPath func(string) (string, error)) (in
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)
 	}
+	ending := log.EndScript()
+	if wantEnd := strings.Contains(s.Body, "no more"); wantEnd != (ending == script.Ending{Failure: "no more", ErrorOutput: true}) {
+		t.Errorf("ending %+v", ending)
+	}
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +172,7 @@ func checkCollected(t *testing.T, got script.Collected, dir string) {
 	want := script.Collected{
 		Outputs:   []script.Output{{Name: "Out 1", Value: "a 'b'\nc"}, {Name: "Secret", Value: "hunter22", Sensitive: true}},
 		Artifacts: []script.Artifact{{Name: "my file.txt", Path: file}, {Name: "other", Path: file}},
-		Failure:   "no more", ErrorOutput: true, Warned: true,
+		Warned:    true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
