@@ -265,12 +265,19 @@ func isDigest(s string) bool {
 	return err == nil && len(raw) == sha256.Size && hex.EncodeToString(raw) == s
 }
 
-// full marks the system's errors of a full disk.
-func full(err error) error {
+// IsFull says whether the error is one of a full disk, ours or the system's.
+func IsFull(err error) bool {
 	for _, code := range fullErrors {
 		if errors.Is(err, code) {
-			return errors.Join(ErrDiskFull, err)
+			return true
 		}
+	}
+	return errors.Is(err, ErrDiskFull)
+}
+
+func full(err error) error {
+	if err != nil && IsFull(err) {
+		return errors.Join(ErrDiskFull, err)
 	}
 	return err
 }
