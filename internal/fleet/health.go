@@ -34,15 +34,11 @@ func QueueHealth(tx *store.Tx, by, space, description string, machines []string)
 	return task, store.InsertTask(tx, task)
 }
 
-// MachineAdded owes a new machine what its environments run and queues its
-// first health check.
+// MachineAdded queues the first health check of new machines.
 func MachineAdded(tx *store.Tx, by, space string, ids []string) error {
 	for _, id := range ids {
 		m, err := store.Get[resource.Machine](tx, id)
 		if err != nil {
-			return err
-		}
-		if err := store.Owe(tx, id, m.EnvironmentIDs, "it was registered"); err != nil {
 			return err
 		}
 		if _, err := QueueHealth(tx, by, space, "Check health of "+m.Name, []string{id}); err != nil {

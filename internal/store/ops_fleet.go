@@ -368,11 +368,13 @@ type Owed struct {
 const Settled = "settled"
 
 // Owe notes that the machine has to get the desired release of every key in
-// the environments before it counts as healthy.
+// the environments before it counts as healthy, unless it was proved to run it.
 func Owe(tx *Tx, machine string, environments []string, reason string) error {
 	for _, environment := range environments {
 		if _, err := tx.exec(`INSERT INTO owed (machine_id, project_id, environment_id, tenant_id, since, reason, task_id, error)
-			SELECT $1, project_id, environment_id, tenant_id, $3, $4, '', '' FROM desired WHERE environment_id = $2
+			SELECT $1, project_id, environment_id, tenant_id, $3, $4, '', '' FROM desired WHERE environment_id = $2 AND NOT EXISTS (SELECT 1 FROM deployed WHERE deployed.machine_id = $1
+			AND deployed.project_id = desired.project_id AND deployed.environment_id = desired.environment_id
+			AND deployed.tenant_id = desired.tenant_id AND deployed.release_id = desired.release_id)
 			ON CONFLICT (machine_id, project_id, environment_id, tenant_id) DO UPDATE SET task_id = '', error = ''`, machine, environment, tx.Now().UnixMilli(), reason); err != nil {
 			return fmt.Errorf("note what %s is owed in %s: %w", machine, environment, err)
 		}

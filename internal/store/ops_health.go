@@ -85,13 +85,13 @@ func ForgetMachine(tx *Tx, machine, why string) error {
 	return err
 }
 
-// MachineReplaced forgets what a machine ran: another agent answers under its
-// name now, so it is owed every desired release of its environments again.
-func MachineReplaced(tx *Tx, machine string, environments []string) error {
+// MachineReplaced forgets what a machine ran: it is another one now, and owed
+// every desired release of its environments.
+func MachineReplaced(tx *Tx, machine string, environments []string, why string) error {
 	if _, err := tx.exec(`DELETE FROM deployed WHERE machine_id = $1`, machine); err != nil {
 		return fmt.Errorf("forget what %s ran: %w", machine, err)
 	}
-	return Owe(tx, machine, environments, "its agent was replaced")
+	return Owe(tx, machine, environments, why)
 }
 
 // OweNewcomers notes that machines which are in a finished rollout's scope but

@@ -3,6 +3,7 @@ package documents
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/slipwayhq/slipway/internal/app"
 	"github.com/slipwayhq/slipway/internal/authz"
@@ -13,8 +14,35 @@ import (
 func machineRules() rules {
 	return rules{
 		creating: as(func(tx *store.Tx, m *resource.Machine) error { return newNode(tx, &m.Node) }),
+		created: as(func(tx *store.Tx, m *resource.Machine) error {
+			return store.Owe(tx, m.ID, m.EnvironmentIDs, "it was registered")
+		}),
 		updating: asChange(func(tx *store.Tx, old, m *resource.Machine) error { return keepFacts(tx, &old.Node, &m.Node) }),
+		updated:  asChange(oweChanged),
+		deleting: as(func(tx *store.Tx, m *resource.Machine) error {
+			return store.ForgetMachine(tx, m.ID, "deleted by "+tx.Actor().Username)
+		}),
 	}
+}
+
+// oweChanged owes a machine the releases of its environments when another
+// agent answers under its name, when it is enabled again, and when its roles or
+// environments have changed. What it was proved to run is not repeated.
+func oweChanged(tx *store.Tx, old, m *resource.Machine) error {
+	switch {
+	case old.Thumbprint != m.Thumbprint:
+		return store.MachineReplaced(tx, m.ID, m.EnvironmentIDs, "its agent was replaced")
+	case !sameSet(old.Roles, m.Roles):
+		return store.MachineReplaced(tx, m.ID, m.EnvironmentIDs, "its roles have changed")
+	case old.IsDisabled && !m.IsDisabled, !sameSet(old.EnvironmentIDs, m.EnvironmentIDs):
+		return store.Owe(tx, m.ID, m.EnvironmentIDs, "it came back to its environments")
+	}
+	return nil
+}
+
+func sameSet(a, b []string) bool {
+	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
+	return slices.Equal(a, b)
 }
 
 func workerRules() rules {
