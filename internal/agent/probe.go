@@ -78,14 +78,14 @@ func (s *Service) probe(ctx context.Context, spec script.Spec) (*agentrpc.ProbeR
 	if err != nil && !timedOut {
 		return nil, err
 	}
+	ending := log.EndScript()
 	if err := log.Close(); err != nil {
 		return nil, err
 	}
-	said := log.Collected()
-	if said.Failure != "" && code == 0 {
+	if ending.Failure != "" && code == 0 {
 		code = 1
 	}
 	return &agentrpc.ProbeResponse{
-		ExitCode: int32(code), Log: out.Bytes(), Warnings: said.Warned, TimedOut: timedOut,
+		ExitCode: int32(code), Log: out.Bytes(), Warnings: log.Collected().Warned, TimedOut: timedOut,
 	}, nil
 }

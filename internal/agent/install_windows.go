@@ -1,0 +1,144 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/windows"
+	"golang.org/x/sys/windows/svc"
+	"golang.org/x/sys/windows/svc/mgr"
+)
+
+// Install creates the Windows service, which starts again whenever it ends, and
+// starts it. Installing again brings it up to date and restarts the agent.
+// Shims and scripts are in no job object of the service's, so they go on when it
+// is stopped (fault 46).
+func (i *Installer) Install(ctx context.Context) error {
+	if err := i.Uninstall(ctx); err != nil {
+		return err
+	}
+	manager, err := mgr.Connect()
+	if err != nil {
+		return fmt.Errorf("install the agent's service: %w", err)
+	}
+	defer func() { _ = manager.Disconnect() }()
+	config := mgr.Config{
+		DisplayName: "Slipway agent", Description: "Runs what the Slipway server orders on this machine.",
+		StartType: mgr.StartAutomatic, DelayedAutoStart: true,
+	}
+	service, err := manager.CreateService(i.Name, i.Program, config, "agent", "run", "--home", i.Home)
+	if err != nil {
+		return fmt.Errorf("install the agent's service: %w", err)
+	}
+	defer func() { _ = service.Close() }()
+	again := mgr.RecoveryAction{Type: mgr.ServiceRestart, Delay: 2 * time.Second}
+	err = errors.Join(
+		service.SetRecoveryActions([]mgr.RecoveryAction{again, again, again}, 60),
+		service.SetRecoveryActionsOnNonCrashFailures(true),
+		service.Start())
+	if err != nil {
+		return fmt.Errorf("install the agent's service: %w", err)
+	}
+	return nil
+}
+
+// Uninstall stops the agent and removes the service. Scripts that run go on.
+func (i *Installer) Uninstall(ctx context.Context) error {
+	if err := i.defaults(); err != nil {
+		return err
+	}
+	manager, err := mgr.Connect()
+	if err != nil {
+		return fmt.Errorf("remove the agent's service: %w", err)
+	}
+	defer func() { _ = manager.Disconnect() }()
+	service, err := manager.OpenService(i.Name)
+	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove the agent's service: %w", err)
+	}
+	defer func() { _ = service.Close() }()
+	if _, err := service.Control(svc.Stop); err != nil && !errors.Is(err, windows.ERROR_SERVICE_NOT_ACTIVE) {
+		return fmt.Errorf("stop the agent's service: %w", err)
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		status, err := service.Query()
+		if err != nil {
+			return fmt.Errorf("stop the agent's service: %w", err)
+		}
+		if status.State == svc.Stopped {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	if err := service.Delete(); err != nil {
+		return fmt.Errorf("remove the agent's service: %w", err)
+	}
+	return nil
+}
+
+func (i *Installer) openFirewall(ctx context.Context, port int) (note string, err error) {
+	return "", i.all(ctx, []string{
+		"netsh", "advfirewall", "firewall", "add", "rule", "name=" + i.Name, "dir=in", "action=allow",
+		"protocol=TCP", "localport=" + strconv.Itoa(port), "program=" + i.Program,
+	})
+}
+
+// RunService runs the agent under Windows' service manager when that started
+// this process; ran is false when it did not, and nothing was done.
+func RunService(ctx context.Context, name string, run func(context.Context) error) (ran bool, err error) {
+	service, err := svc.IsWindowsService()
+	if err != nil || !service {
+		return false, err
+	}
+	h := &handler{ctx: ctx, run: run}
+	return true, errors.Join(svc.Run(name, h), h.err)
+}
+
+type handler struct {
+	ctx context.Context //nolint:containedctx // svc.Handler leaves no other way
+	run func(context.Context) error
+	err error
+}
+
+var errStopped = errors.New("the service was stopped")
+
+// Execute implements svc.Handler. An agent that ends by itself ends with a
+// failure, so that the recovery actions start it again.
+func (h *handler) Execute(_ []string, requests <-chan svc.ChangeRequest, changes chan<- svc.Status) (specific bool, code uint32) {
+	ctx, cancel := context.WithCancelCause(h.ctx)
+	defer cancel(nil)
+	done := make(chan error, 1)
+	go func() { done <- h.run(ctx) }()
+	status := svc.Status{State: svc.Running, Accepts: svc.AcceptStop | svc.AcceptShutdown}
+	changes <- status
+	for {
+		select {
+		case err := <-done:
+			if errors.Is(err, errStopped) {
+				return false, 0
+			}
+			h.err = err
+			return true, 1
+		case request := <-requests:
+			switch request.Cmd {
+			case svc.Interrogate:
+				changes <- request.CurrentStatus
+			case svc.Stop, svc.Shutdown:
+				changes <- svc.Status{State: svc.StopPending}
+				cancel(errStopped)
+			}
+		}
+	}
+}
