@@ -2,7 +2,9 @@ package resource
 
 import (
 	"encoding/json"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -77,32 +79,40 @@ func (e *Endpoint) UnmarshalJSON(data []byte) error {
 		return Errorf(Invalid, "Endpoint has to be an object with a CommunicationStyle.")
 	}
 	*e = Endpoint{Members: map[string]json.RawMessage{}}
-	for name, value := range raw {
-		target := e.named(name)
+	for _, name := range slices.Sorted(maps.Keys(raw)) {
+		known, target := e.named(name)
 		if target == nil {
-			e.Members[name] = value
+			e.Members[name] = raw[name]
 			continue
 		}
-		if err := json.Unmarshal(value, target); err != nil {
+		if err := json.Unmarshal(raw[name], target); err != nil {
 			return invalid("Endpoint", "%s of the endpoint has the wrong form. Please send a text.", name)
 		}
-		if text, ok := target.(*string); ok && *text == "" && !strings.EqualFold(name, "CommunicationStyle") {
-			e.Members[name] = value
+		if known == "Uri" || known == "Thumbprint" {
+			e.Members[known] = raw[name] // so that null and "" go back as they came
 		}
+	}
+	if e.URI != "" {
+		delete(e.Members, "Uri")
+	}
+	if e.Thumbprint != "" {
+		delete(e.Members, "Thumbprint")
 	}
 	delete(e.Members, "Links")
 	return nil
 }
 
-func (e *Endpoint) named(name string) any {
+// named is a member of the struct by its name in any case; nil when it has
+// none.
+func (e *Endpoint) named(name string) (known string, target any) {
 	for known, target := range map[string]any{
 		"CommunicationStyle": &e.CommunicationStyle, "Uri": &e.URI, "Thumbprint": &e.Thumbprint, endpointPassword: &e.Password,
 	} {
 		if strings.EqualFold(known, name) {
-			return target
+			return known, target
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // setDefaults adds what clients need to find at a tentacle (octopus-api.md

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -89,10 +90,8 @@ func first(errs ...error) error {
 
 // oneOf refuses a value outside the list; "" is refused too unless listed.
 func oneOf(field, value string, allowed ...string) error {
-	for _, a := range allowed {
-		if value == a {
-			return nil
-		}
+	if slices.Contains(allowed, value) {
+		return nil
 	}
 	return invalid(field, "%s is '%.60s'. It has to be one of: %s.", field, value, strings.Join(allowed, ", "))
 }

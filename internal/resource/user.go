@@ -43,7 +43,7 @@ var UserKind = &Kind{
 	},
 	Search: []string{"name_key", "display_name", "email_address"},
 	Order:  []string{"name_key"},
-	Links: map[string]string{
+	Links: map[string]string{ //nolint:gosec // addresses, not credentials
 		"ApiKeys":                  "{Self}/apikeys{/id}{?skip,take}",
 		"Permissions":              "{Self}/permissions{?spaces,includeSystem}",
 		"PermissionsConfiguration": "{Self}/permissions/configuration{?spaces,includeSystem}",

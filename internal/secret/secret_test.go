@@ -147,6 +147,7 @@ func TestKeyFileRefusals(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(t *testing.T, folder string){
 		"readable by others": func(t *testing.T, folder string) {
+			t.Helper()
 			if runtime.GOOS == "windows" {
 				t.Skip("modes mean nothing here")
 			}
@@ -156,12 +157,14 @@ func TestKeyFileRefusals(t *testing.T) {
 			}
 		},
 		"cut": func(t *testing.T, folder string) {
+			t.Helper()
 			load(t, folder)
 			if err := os.WriteFile(filepath.Join(folder, secret.KeyFile), []byte("abcd"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"a link": func(t *testing.T, folder string) {
+			t.Helper()
 			load(t, folder)
 			path := filepath.Join(folder, secret.KeyFile)
 			if err := os.Rename(path, path+".real"); err != nil {
@@ -172,6 +175,7 @@ func TestKeyFileRefusals(t *testing.T) {
 			}
 		},
 		"lost, but the database is there": func(t *testing.T, folder string) {
+			t.Helper()
 			if err := os.WriteFile(filepath.Join(folder, "slipway.db"), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -134,8 +134,8 @@ func (q *EventQuery) build(tx *Tx) *builder {
 	for _, id := range q.Regarding {
 		b.where("EXISTS (SELECT 1 FROM audit_document a WHERE a.ord = d.ord AND a.document_id = %s)", id)
 	}
-	for _, any := range q.RegardingAny {
-		b.exists("audit_document a", "a.ord = d.ord", "a.document_id", anys(any))
+	for _, ids := range q.RegardingAny {
+		b.exists("audit_document a", "a.ord = d.ord", "a.document_id", anys(ids))
 	}
 	if q.Users != nil {
 		b.in("d.user_id", anys(q.Users))

@@ -3,6 +3,7 @@ package store_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/secret"
@@ -17,7 +18,7 @@ func benchStore(b *testing.B, machines int) *store.DB {
 	if err != nil {
 		b.Fatal(err)
 	}
-	db, err := store.Open(b.Context(), store.Config{Path: folder, Keys: keys})
+	db, err := store.Open(b.Context(), store.Config{Path: folder, Keys: keys, Now: time.Now})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -18,14 +18,22 @@ type document[T any] interface {
 
 func kindOf[T any, P document[T]]() *resource.Kind { return P(new(T)).Kind() }
 
-// Get reads a document by its id, whatever space it is in: for ids that come
-// from other documents. NotFound when there is none.
-func Get[T any, P document[T]](tx *Tx, id string) (*T, error) {
-	doc, err := GetDoc(tx, kindOf[T, P](), id)
+// typed is a document that was read as the type that its kind makes.
+func typed[T any, P document[T]](doc resource.Doc, err error) (*T, error) {
 	if err != nil {
 		return nil, err
 	}
-	return (*T)(doc.(P)), nil
+	p, ok := doc.(P)
+	if !ok {
+		return nil, fmt.Errorf("store: kind %s makes a %T", doc.Kind().Name, doc)
+	}
+	return (*T)(p), nil
+}
+
+// Get reads a document by its id, whatever space it is in: for ids that come
+// from other documents. NotFound when there is none.
+func Get[T any, P document[T]](tx *Tx, id string) (*T, error) {
+	return typed[T, P](GetDoc(tx, kindOf[T, P](), id))
 }
 
 // GetIn reads a document of a space by its id: for ids that come from outside.
@@ -38,7 +46,7 @@ func GetIn[T any, P document[T]](tx *Tx, space, id string) (*T, error) {
 	if !within(doc, space) {
 		return nil, resource.Missing(id)
 	}
-	return (*T)(doc.(P)), nil
+	return typed[T, P](doc, nil)
 }
 
 func within(doc resource.Doc, space string) bool {
@@ -49,22 +57,14 @@ func within(doc resource.Doc, space string) bool {
 // Lookup reads a document of a space by its id or its slug: what may stand in
 // an address. Clients rely on a name not being found there (octopus-api.md 1.5).
 func Lookup[T any, P document[T]](tx *Tx, space, key string) (*T, error) {
-	doc, err := LookupDoc(tx, kindOf[T, P](), space, key)
-	if err != nil {
-		return nil, err
-	}
-	return (*T)(doc.(P)), nil
+	return typed[T, P](LookupDoc(tx, kindOf[T, P](), space, key))
 }
 
 // Find reads a document of a space by its id, its slug or its name, in this
 // order; names are compared folded. Of several documents with the name (names
 // that are unique within a project only), it is NotFound.
 func Find[T any, P document[T]](tx *Tx, space, key string) (*T, error) {
-	doc, err := FindDoc(tx, kindOf[T, P](), space, key)
-	if err != nil {
-		return nil, err
-	}
-	return (*T)(doc.(P)), nil
+	return typed[T, P](FindDoc(tx, kindOf[T, P](), space, key))
 }
 
 // Exists says whether there is a document of the kind with the id.
@@ -171,7 +171,11 @@ func List[T any, P document[T]](tx *Tx, q Query) (items []T, total int, err erro
 	}
 	items = make([]T, len(docs))
 	for i, doc := range docs {
-		items[i] = *(*T)(doc.(P))
+		item, err := typed[T, P](doc, nil)
+		if err != nil {
+			return nil, 0, err
+		}
+		items[i] = *item
 	}
 	return items, total, nil
 }
@@ -187,7 +191,7 @@ func First[T any, P document[T]](tx *Tx, q Query) (*T, error) {
 	if len(docs) == 0 {
 		return nil, resource.Errorf(resource.NotFound, "There is no such %s.", k.Noun)
 	}
-	return (*T)(docs[0].(P)), nil
+	return typed[T, P](docs[0], nil)
 }
 
 // ListDocs is List for a kind known at run time.

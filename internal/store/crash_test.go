@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/secret"
@@ -33,7 +34,7 @@ func writeForEver(folder string) error {
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, store.Config{Path: folder, Keys: keys})
+	db, err := store.Open(ctx, store.Config{Path: folder, Keys: keys, Now: time.Now})
 	if err != nil {
 		return err
 	}

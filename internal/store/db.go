@@ -37,7 +37,7 @@ const (
 type Config struct {
 	Path   string           // the data folder; made when it is missing
 	Keys   *secret.Keyring  // seals secrets
-	Now    func() time.Time // the clock of Tx.Now; time.Now when nil
+	Now    func() time.Time // the clock of Tx.Now
 	NewID  func() string    // makes the GUIDs of steps, variables …; random when nil
 	Logger *slog.Logger     // none when nil
 }
@@ -64,13 +64,10 @@ type DB struct {
 // holds the folder until Close: a folder in use, and one written by a newer
 // version, are refused with PreconditionFailed.
 func Open(ctx context.Context, c Config) (db *DB, err error) {
-	if c.Keys == nil {
-		return nil, errors.New("store: no keyring")
+	if c.Keys == nil || c.Now == nil {
+		return nil, errors.New("store: no keyring or no clock")
 	}
 	db = &DB{folder: c.Path, dialect: dialect.SQLite(), keys: c.Keys, now: c.Now, newID: c.NewID, logger: c.Logger, dead: make(chan struct{})}
-	if db.now == nil {
-		db.now = time.Now
-	}
 	if db.newID == nil {
 		db.newID = newGUID
 	}
@@ -83,7 +80,7 @@ func Open(ctx context.Context, c Config) (db *DB, err error) {
 	if db.lock, err = lockFolder(filepath.Join(c.Path, lockFile)); err != nil {
 		return nil, err
 	}
-	defer func() {
+	defer func() { //nolint:contextcheck // closing does not end with the caller's context
 		if err != nil {
 			err = errors.Join(err, db.Close())
 			db = nil

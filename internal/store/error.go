@@ -6,11 +6,16 @@ import (
 	"errors"
 	"path/filepath"
 
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/slipwayhq/slipway/internal/resource"
 )
+
+// coded is an error of SQLite with its extended result code.
+type coded interface {
+	error
+	Code() int
+}
 
 func inUse(path string) error {
 	return resource.Errorf(resource.PreconditionFailed,
@@ -20,20 +25,22 @@ func inUse(path string) error {
 // translate turns the driver's errors into ours; an error that already is ours,
 // and the end of the caller's context, pass.
 func translate(err error) error {
-	var ours *resource.Error
-	if err == nil || errors.As(err, &ours) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if _, ours := errors.AsType[*resource.Error](err); ours || err == nil {
+		return err
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	if errors.Is(err, sql.ErrConnDone) || errors.Is(err, sql.ErrTxDone) {
 		return unavailable("The database is being closed. Please try again.", err)
 	}
-	var driver *sqlite.Error
-	if !errors.As(err, &driver) {
+	driver, ok := errors.AsType[coded](err)
+	if !ok {
 		return err
 	}
 	switch driver.Code() & 0xff {
 	case sqlite3.SQLITE_CONSTRAINT:
-		return translateConstraint(driver, err)
+		return translateConstraint(driver.Code(), err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return unavailable("The database is busy. Please try again.", err)
 	case sqlite3.SQLITE_FULL:
@@ -46,8 +53,8 @@ func translate(err error) error {
 	return err
 }
 
-func translateConstraint(driver *sqlite.Error, err error) error {
-	switch driver.Code() {
+func translateConstraint(code int, err error) error {
+	switch code {
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
 		return &resource.Error{Code: resource.Conflict, Message: "This already exists. Reload and try again.", Err: err}
 	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
@@ -62,8 +69,8 @@ func unavailable(message string, err error) error {
 
 // busy says that the same transaction may succeed when it is run again.
 func busy(err error) bool {
-	var driver *sqlite.Error
-	if !errors.As(err, &driver) {
+	driver, ok := errors.AsType[coded](err)
+	if !ok {
 		return false
 	}
 	code := driver.Code() & 0xff
@@ -73,8 +80,8 @@ func busy(err error) bool {
 // lost says that the disk may have dropped what it took: nobody can know what
 // a later fsync that succeeds would mean (fault 22).
 func lost(err error) bool {
-	var driver *sqlite.Error
-	if !errors.As(err, &driver) {
+	driver, ok := errors.AsType[coded](err)
+	if !ok {
 		return false
 	}
 	switch driver.Code() {

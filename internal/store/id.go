@@ -101,7 +101,7 @@ func (db *DB) returnIDs() {
 	defer db.ids.mu.Unlock()
 	for counter, blocks := range db.ids.by {
 		for _, block := range slices.Backward(blocks) {
-			if _, err := db.writer.Exec(`UPDATE counter SET next = $2 WHERE name = $1 AND next = $3`, counter, block.next, block.end); err != nil {
+			if _, err := db.writer.ExecContext(context.Background(), `UPDATE counter SET next = $2 WHERE name = $1 AND next = $3`, counter, block.next, block.end); err != nil {
 				db.logger.Debug("unused ids stay a gap", "counter", counter, "error", err)
 			}
 		}

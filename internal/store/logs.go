@@ -65,7 +65,7 @@ func openLogs(ctx context.Context, path string, db *DB) (*Logs, error) {
 	reader.SetMaxOpenConns(readers)
 	reader.SetMaxIdleConns(readers)
 	l := &Logs{db: db, writer: writer, reader: reader, queue: make(chan *logAppend, logQueue), stop: make(chan struct{}), done: make(chan struct{})}
-	go l.commitAll()
+	go l.commitAll() //nolint:contextcheck // the committer outlives the opening call
 	return l, nil
 }
 

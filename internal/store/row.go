@@ -24,7 +24,7 @@ const maxDocument = 16 << 20
 // row is a document as its table holds it.
 type row struct {
 	id, space     string
-	ord, version  int64
+	ord           int64
 	name, nameKey string
 	slug          string
 	json          []byte

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/slipwayhq/slipway/internal/resource"
 )
@@ -118,12 +119,9 @@ func seedManagers(tx *Tx, space *resource.Space, id string) error {
 	if err := Insert(tx, scoped); err != nil {
 		return fmt.Errorf("seed role of %s: %w", managers, err)
 	}
-	for _, t := range space.SpaceManagersTeams {
-		if t == managers {
-			return nil
-		}
+	if !slices.Contains(space.SpaceManagersTeams, managers) {
+		space.SpaceManagersTeams = append(space.SpaceManagersTeams, managers)
 	}
-	space.SpaceManagersTeams = append(space.SpaceManagersTeams, managers)
 	return nil
 }
 

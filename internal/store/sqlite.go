@@ -70,8 +70,7 @@ func migrate(ctx context.Context, db *sql.DB, name string, files fs.FS) error {
 			"The data folder was written by a newer version of Slipway (schema %d, this one knows %d). Start the newer version, or restore a backup from before the upgrade.", have, known)
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		var partial *goose.PartialError
-		if errors.As(err, &partial) {
+		if partial, ok := errors.AsType[*goose.PartialError](err); ok {
 			err = partial.Err
 		}
 		return fmt.Errorf("migrate schema: %w", translate(err))

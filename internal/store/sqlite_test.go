@@ -27,7 +27,7 @@ func keys(t *testing.T, folder string) *secret.Keyring {
 
 func reopen(t *testing.T, folder string) *store.DB {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: folder, Keys: keys(t, folder)})
+	db, err := store.Open(t.Context(), store.Config{Path: folder, Keys: keys(t, folder), Now: newClock().Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestFolderInUse(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	db := reopen(t, folder)
-	_, err := store.Open(t.Context(), store.Config{Path: folder, Keys: db.Keys()})
+	_, err := store.Open(t.Context(), store.Config{Path: folder, Keys: db.Keys(), Now: newClock().Now})
 	if resource.CodeOf(err) != resource.PreconditionFailed || !strings.Contains(err.Error(), folder) {
 		t.Errorf("a second server: %v", err)
 	}
@@ -60,7 +60,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	closeStore(t, db)
-	_, err := store.Open(t.Context(), store.Config{Path: folder, Keys: keys(t, folder)})
+	_, err := store.Open(t.Context(), store.Config{Path: folder, Keys: keys(t, folder), Now: newClock().Now})
 	if resource.CodeOf(err) != resource.PreconditionFailed || !strings.Contains(err.Error(), "newer version") {
 		t.Errorf("a newer schema: %v", err)
 	}
@@ -79,7 +79,7 @@ func TestWrongMasterKeyIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Open(t.Context(), store.Config{Path: folder, Keys: other}); resource.CodeOf(err) != resource.PreconditionFailed {
+	if _, err := store.Open(t.Context(), store.Config{Path: folder, Keys: other, Now: newClock().Now}); resource.CodeOf(err) != resource.PreconditionFailed {
 		t.Errorf("another master key: %v", err)
 	}
 }
@@ -309,7 +309,7 @@ func TestBackup(t *testing.T) {
 	if err := db.Backup(t.Context(), copied); resource.CodeOf(err) != resource.Conflict {
 		t.Errorf("a backup over a backup: %v", err)
 	}
-	restored, err := store.Open(t.Context(), store.Config{Path: copied, Keys: db.Keys()})
+	restored, err := store.Open(t.Context(), store.Config{Path: copied, Keys: db.Keys(), Now: newClock().Now})
 	if err != nil {
 		t.Fatal(err)
 	}

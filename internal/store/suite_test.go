@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/slipwayhq/slipway/internal/secret"
 	"github.com/slipwayhq/slipway/internal/store"
@@ -17,7 +18,7 @@ func TestSuite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		db, err := store.Open(t.Context(), store.Config{Path: folder, Keys: keys})
+		db, err := store.Open(t.Context(), store.Config{Path: folder, Keys: keys, Now: time.Now})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,7 @@ import (
 // Tx is a transaction. It belongs to the function it was given to and must not
 // outlive it, nor be used by two goroutines.
 type Tx struct {
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // a Tx lives only as long as the call that its context is of
 	db      *DB
 	tx      *sql.Tx
 	now     time.Time

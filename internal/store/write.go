@@ -243,7 +243,11 @@ func (tx *Tx) raiseLock(doc, old resource.Doc) error {
 	if !ok {
 		return nil
 	}
-	lock, was := versioned.Lock(), *old.(resource.Versioned).Lock()
+	before, ok := old.(resource.Versioned)
+	if !ok {
+		return fmt.Errorf("store: %T has no version", old)
+	}
+	lock, was := versioned.Lock(), *before.Lock()
 	if *lock != was {
 		return resource.Errorf(resource.Conflict, "This %s was changed by somebody else (it is at version %d, yours is from version %d). Please reload it and make your changes again.", doc.Kind().Noun, was, *lock)
 	}
@@ -257,12 +261,12 @@ func (tx *Tx) updateRow(k *resource.Kind, r *row, version int64) error {
 	if err != nil {
 		return err
 	}
-	set := `name = $3, name_key = $4, slug = $5, version = version + 1, format = $6, json = $7, secrets = $8`
+	set := []string{`name = $3, name_key = $4, slug = $5, version = version + 1, format = $6, json = $7, secrets = $8`}
 	args := append([]any{r.id, version, r.name, r.nameKey, r.slug, int64(documentFormat), string(r.json), boxes}, r.columns...)
 	for i, f := range declared(k) {
-		set += ", " + dialect.Quote(f.Column) + " = $" + strconv.Itoa(9+i)
+		set = append(set, dialect.Quote(f.Column)+" = $"+strconv.Itoa(9+i))
 	}
-	result, err := tx.exec(`UPDATE `+table(k)+` SET `+set+` WHERE id = $1 AND version = $2`, args...)
+	result, err := tx.exec(`UPDATE `+table(k)+` SET `+strings.Join(set, ", ")+` WHERE id = $1 AND version = $2`, args...)
 	if err != nil {
 		return err
 	}

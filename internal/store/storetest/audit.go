@@ -20,6 +20,7 @@ func auditTests() map[string]func(*testing.T, *store.DB) {
 }
 
 func events(t *testing.T, db *store.DB) {
+	t.Helper()
 	Write(t, db, func(tx *store.Tx) error {
 		tx.SetActor(resource.Actor{UserID: "Users-1", Username: "admin", UserAgent: strings.Repeat("ü", 400), IPAddress: "10.0.0.1"})
 		for i := 1; i <= 4; i++ {
@@ -101,6 +102,7 @@ func events(t *testing.T, db *store.DB) {
 }
 
 func chained(t *testing.T, db *store.DB) {
+	t.Helper()
 	seal := func() (n int) {
 		Write(t, db, func(tx *store.Tx) (err error) { n, err = store.SealAudit(tx); return err })
 		return n
@@ -127,6 +129,7 @@ func chained(t *testing.T, db *store.DB) {
 
 // abuse 73: neither the old nor the new secret gets into a difference.
 func differences(t *testing.T, _ *store.DB) {
+	t.Helper()
 	before := &resource.Feed{Name: "A", FeedType: resource.FeedNuGet, Password: resource.Plain("old-secret")}
 	after := &resource.Feed{Name: "B/C", FeedType: resource.FeedNuGet, Username: "u"}
 	after.LastModifiedBy = "me"

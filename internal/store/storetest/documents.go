@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,14 +12,6 @@ import (
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/store"
 )
-
-func asError(err error) *resource.Error {
-	var e *resource.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return nil
-}
 
 func documentTests() map[string]func(*testing.T, *store.DB) {
 	return map[string]func(*testing.T, *store.DB){
@@ -38,6 +29,7 @@ func documentTests() map[string]func(*testing.T, *store.DB) {
 }
 
 func insertComesBack(t *testing.T, db *store.DB) {
+	t.Helper()
 	e := &resource.Environment{Name: "Dev", Description: "ünï", EnvironmentTags: []string{"a/b"}, ExtensionSettings: []json.RawMessage{[]byte(`{"ExtensionId":"x","Values":{"A":1}}`)}}
 	e.ID = "Environments-99" // a client's idea of the id does not count
 	Insert(t, db, e)
@@ -61,8 +53,9 @@ func insertComesBack(t *testing.T, db *store.DB) {
 }
 
 func uniqueNames(t *testing.T, db *store.DB) {
+	t.Helper()
 	Insert(t, db, &resource.Environment{Name: "Dév"})
-	err := Refused(t, db, resource.Invalid, func(tx *store.Tx) error {
+	err := Refusal(t, db, resource.Invalid, func(tx *store.Tx) error {
 		e := &resource.Environment{Name: " de\u0301V "}
 		e.SpaceID = resource.DefaultSpace
 		return store.Insert(tx, e)
@@ -95,6 +88,7 @@ func uniqueNames(t *testing.T, db *store.DB) {
 }
 
 func slugs(t *testing.T, db *store.DB) {
+	t.Helper()
 	a, b := &resource.Environment{Name: "My Env!"}, &resource.Environment{Name: "My Env?"}
 	chosen, symbols := &resource.Environment{Name: "Other", Slug: "My ENV"}, &resource.Environment{Name: "日本"}
 	Insert(t, db, a, b, chosen, symbols)
@@ -114,6 +108,7 @@ func slugs(t *testing.T, db *store.DB) {
 }
 
 func lists(t *testing.T, db *store.DB) {
+	t.Helper()
 	for i, name := range []string{"Charlie", "alpha", "Bravo 100%", "delta_x"} {
 		Insert(t, db, &resource.Environment{Name: name, SortOrder: []int{2, 1, 1, 3}[i]})
 	}
@@ -167,6 +162,7 @@ func lists(t *testing.T, db *store.DB) {
 
 // abuse 30, 66: what filters never widens, and nothing undeclared gets into SQL.
 func listsNeverWiden(t *testing.T, db *store.DB) {
+	t.Helper()
 	Insert(t, db, &resource.Environment{Name: "Dev"})
 	for what, q := range map[string]store.Query{
 		"no ids":                {Space: resource.DefaultSpace, IDs: []string{}},
@@ -206,6 +202,7 @@ func listsNeverWiden(t *testing.T, db *store.DB) {
 
 // abuse 30: a document of another space is as missing as one that never was.
 func spaces(t *testing.T, db *store.DB) {
+	t.Helper()
 	space := &resource.Space{Name: "Other", SpaceManagersTeamMembers: []string{"Users-1"}}
 	Write(t, db, func(tx *store.Tx) error { return store.SeedSpace(tx, space) })
 	mine, theirs := &resource.Environment{Name: "Dev"}, &resource.Environment{Name: "Dev"}
@@ -224,7 +221,7 @@ func spaces(t *testing.T, db *store.DB) {
 		return nil
 	})
 	refer := func(environment string) *resource.Error {
-		return Refused(t, db, resource.Invalid, func(tx *store.Tx) error {
+		return Refusal(t, db, resource.Invalid, func(tx *store.Tx) error {
 			m := Machine("m", environment, "web")
 			m.SpaceID = resource.DefaultSpace
 			return store.Insert(tx, m)
@@ -240,6 +237,7 @@ func spaces(t *testing.T, db *store.DB) {
 }
 
 func lookups(t *testing.T, db *store.DB) {
+	t.Helper()
 	a, b := Project(t, db, "Web Shop"), Project(t, db, "API")
 	Insert(t, db, &resource.Channel{Name: "Stable", ProjectID: a.ID}, &resource.Channel{Name: "Stable", ProjectID: b.ID})
 	Read(t, db, func(tx *store.Tx) error {
@@ -271,6 +269,7 @@ func lookups(t *testing.T, db *store.DB) {
 }
 
 func locks(t *testing.T, db *store.DB) {
+	t.Helper()
 	p := Project(t, db, "P")
 	var mine, theirs *resource.VariableSet
 	Read(t, db, func(tx *store.Tx) (err error) {
@@ -302,6 +301,7 @@ func locks(t *testing.T, db *store.DB) {
 }
 
 func everyKind(t *testing.T, db *store.DB) {
+	t.Helper()
 	Read(t, db, func(tx *store.Tx) error {
 		for _, k := range resource.Kinds() {
 			where := map[string][]string{}
@@ -322,6 +322,7 @@ func everyKind(t *testing.T, db *store.DB) {
 }
 
 func oversized(t *testing.T, db *store.DB) {
+	t.Helper()
 	steps := make([]resource.Step, 20)
 	for i := range steps {
 		steps[i] = resource.Step{Name: fmt.Sprint("S", i), Actions: []resource.Action{{

@@ -41,6 +41,7 @@ func readLog(t *testing.T, db *store.DB, attempt string, from int64, limit int) 
 }
 
 func logReads(t *testing.T, db *store.DB) {
+	t.Helper()
 	for i, c := range []struct {
 		offset int64
 		text   string
@@ -81,11 +82,12 @@ func logReads(t *testing.T, db *store.DB) {
 // I6: chunks that come twice, overlap, come late or in parallel end up as one
 // text without gap.
 func logChaos(t *testing.T, db *store.DB) {
+	t.Helper()
 	const attempts, size = 6, 20_000
 	var wg sync.WaitGroup
 	for a := range attempts {
 		wg.Go(func() {
-			random := rand.New(rand.NewPCG(uint64(a), 1))
+			random := rand.New(rand.NewPCG(uint64(a), 1)) //nolint:gosec // a test wants the same numbers each time
 			want := make([]byte, size)
 			for i := range want {
 				want[i] = byte('a' + (i*7+a)%26)
@@ -122,6 +124,7 @@ func logChaos(t *testing.T, db *store.DB) {
 }
 
 func logWakes(t *testing.T, db *store.DB) {
+	t.Helper()
 	wake, cancel := db.Watch(store.LogTopic("a"))
 	defer cancel()
 	appendLog(t, db, "b", 0, "x")
@@ -134,6 +137,7 @@ func logWakes(t *testing.T, db *store.DB) {
 }
 
 func logRemove(t *testing.T, db *store.DB) {
+	t.Helper()
 	appendLog(t, db, "a", 0, "one")
 	appendLog(t, db, "b", 0, "two")
 	if err := db.Logs().Remove(t.Context(), "a"); err != nil {
@@ -146,6 +150,7 @@ func logRemove(t *testing.T, db *store.DB) {
 }
 
 func logBad(t *testing.T, db *store.DB) {
+	t.Helper()
 	for _, c := range []store.LogChunk{{Attempt: "a", Offset: -1, Data: []byte("x")}, {Attempt: "a", Data: make([]byte, 5<<20)}} {
 		if _, err := db.Logs().Append(t.Context(), []store.LogChunk{c}); resource.CodeOf(err) != resource.Invalid {
 			t.Errorf("%d bytes at %d: %v", len(c.Data), c.Offset, err)

@@ -19,11 +19,12 @@ func referenceTests() map[string]func(*testing.T, *store.DB) {
 }
 
 func inUse(t *testing.T, db *store.DB) {
+	t.Helper()
 	Insert(t, db, &resource.Environment{Name: "Dev"}, &resource.Lifecycle{Name: "L", Phases: []resource.Phase{{Name: "P", OptionalDeploymentTargets: []string{"Environments-1"}}}})
 	for i := range 5 {
 		Insert(t, db, Machine(fmt.Sprint("m", i), "Environments-1", "web"))
 	}
-	err := Refused(t, db, resource.Invalid, func(tx *store.Tx) error { return store.Delete[resource.Environment](tx, "Environments-1") })
+	err := Refusal(t, db, resource.Invalid, func(tx *store.Tx) error { return store.Delete[resource.Environment](tx, "Environments-1") })
 	if !strings.Contains(err.Message, "environment 'Dev'") || !strings.Contains(err.Message, "lifecycle 'L', machine 'm0', machine 'm1' and 3 more") {
 		t.Errorf("message: %s", err.Message)
 	}
@@ -39,6 +40,7 @@ func inUse(t *testing.T, db *store.DB) {
 }
 
 func cascade(t *testing.T, db *store.DB) {
+	t.Helper()
 	p, other := Project(t, db, "P"), Project(t, db, "Other")
 	Insert(t, db, &resource.Environment{Name: "Dev"}, &resource.Channel{Name: "Default", ProjectID: p.ID, IsDefault: true}, &resource.Channel{Name: "Default", ProjectID: other.ID, IsDefault: true})
 	release := &resource.Release{Version: "1.0.0", ProjectID: p.ID, ChannelID: "Channels-1"}
@@ -79,6 +81,7 @@ func cascade(t *testing.T, db *store.DB) {
 }
 
 func pruned(t *testing.T, db *store.DB) {
+	t.Helper()
 	user := &resource.User{Username: "bob", IsActive: true}
 	Insert(t, db, user)
 	team := &resource.Team{Name: "Devs", MemberUserIDs: []string{"Users-1", user.ID}}
@@ -106,6 +109,7 @@ func pruned(t *testing.T, db *store.DB) {
 }
 
 func deleteMissing(t *testing.T, db *store.DB) {
+	t.Helper()
 	Refused(t, db, resource.NotFound, func(tx *store.Tx) error { return store.Delete[resource.Project](tx, "Projects-9") })
 	e := &resource.Environment{Name: "Dev"}
 	e.ID = "Environments-9"

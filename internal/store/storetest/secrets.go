@@ -44,6 +44,7 @@ func reveal(t *testing.T, db *store.DB, id string) string {
 }
 
 func secretLife(t *testing.T, db *store.DB) {
+	t.Helper()
 	f := feed(t, db)
 	update := func(s resource.Sensitive) {
 		t.Helper()
@@ -87,6 +88,7 @@ func secretLife(t *testing.T, db *store.DB) {
 }
 
 func snapshotSecrets(t *testing.T, db *store.DB) {
+	t.Helper()
 	p := Project(t, db, "P")
 	id := resource.SnapshotID(p.VariableSetID, 1, "ABCDE")
 	Write(t, db, func(tx *store.Tx) error {
@@ -132,6 +134,7 @@ func snapshotSecrets(t *testing.T, db *store.DB) {
 }
 
 func foreignBox(t *testing.T, db *store.DB) {
+	t.Helper()
 	f := feed(t, db)
 	err := db.Write(t.Context(), func(tx *store.Tx) error {
 		doc, err := store.Get[resource.Feed](tx, f.ID)
@@ -147,6 +150,7 @@ func foreignBox(t *testing.T, db *store.DB) {
 }
 
 func looseBoxes(t *testing.T, db *store.DB) {
+	t.Helper()
 	var box []byte
 	Write(t, db, func(tx *store.Tx) (err error) {
 		box, err = tx.SealBox("Spaces-7", "output", "ServerTasks-1", "1", "hunter2")

@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/slipwayhq/slipway/internal/resource"
@@ -12,6 +13,7 @@ import (
 // Run runs the suite. open gives each test an empty store of its own and
 // closes it when the test ends.
 func Run(t *testing.T, open func(t *testing.T) *store.DB) {
+	t.Helper()
 	for _, group := range []map[string]func(*testing.T, *store.DB){
 		documentTests(), referenceTests(), secretTests(), transactionTests(), auditTests(), logTests(),
 	} {
@@ -49,13 +51,22 @@ func Read(t *testing.T, db *store.DB, fn func(tx *store.Tx) error) {
 }
 
 // Refused fails the test unless the transaction fails with the code.
-func Refused(t *testing.T, db *store.DB, want resource.Code, fn func(tx *store.Tx) error) *resource.Error {
+func Refused(t *testing.T, db *store.DB, want resource.Code, fn func(tx *store.Tx) error) {
+	t.Helper()
+	if refusal := Refusal(t, db, want, fn); refusal == nil {
+		t.Fatal("the refusal says nothing to a person")
+	}
+}
+
+// Refusal is Refused, and returns what was said.
+func Refusal(t *testing.T, db *store.DB, want resource.Code, fn func(tx *store.Tx) error) *resource.Error {
 	t.Helper()
 	err := db.Write(t.Context(), fn)
 	if resource.CodeOf(err) != want {
 		t.Fatalf("got %v, want %s", err, want)
 	}
-	return asError(err)
+	refusal, _ := errors.AsType[*resource.Error](err)
+	return refusal
 }
 
 // Insert stores documents of the default space.

@@ -28,6 +28,7 @@ func transactionTests() map[string]func(*testing.T, *store.DB) {
 var errNo = errors.New("no")
 
 func rolledBack(t *testing.T, db *store.DB) {
+	t.Helper()
 	err := db.Write(t.Context(), func(tx *store.Tx) error {
 		e := &resource.Environment{Name: "Dev"}
 		e.SpaceID = resource.DefaultSpace
@@ -53,6 +54,7 @@ func rolledBack(t *testing.T, db *store.DB) {
 }
 
 func idsOnce(t *testing.T, db *store.DB) {
+	t.Helper()
 	var mu sync.Mutex
 	seen := map[string]bool{}
 	var wg sync.WaitGroup
@@ -96,6 +98,7 @@ func idsOnce(t *testing.T, db *store.DB) {
 }
 
 func manyIDs(t *testing.T, db *store.DB) {
+	t.Helper()
 	var first, last int64
 	Write(t, db, func(tx *store.Tx) (err error) {
 		if first, err = tx.NextNumber("many"); err != nil {
@@ -114,6 +117,7 @@ func manyIDs(t *testing.T, db *store.DB) {
 }
 
 func rolledBackKey(t *testing.T, db *store.DB) {
+	t.Helper()
 	seal := func(fail error) error {
 		return db.Write(t.Context(), func(tx *store.Tx) error {
 			_, err := tx.SealBox("Spaces-5", "k", "i", "f", "x")
@@ -135,6 +139,7 @@ func rolledBackKey(t *testing.T, db *store.DB) {
 }
 
 func watchersWake(t *testing.T, db *store.DB) {
+	t.Helper()
 	wake, cancel := db.Watch("x")
 	other, cancelOther := db.Watch("y")
 	defer cancelOther()
@@ -174,6 +179,7 @@ func watchersWake(t *testing.T, db *store.DB) {
 }
 
 func snapshotReads(t *testing.T, db *store.DB) {
+	t.Helper()
 	count := func(tx *store.Tx) int {
 		n, err := store.CountDocs(tx, resource.EnvironmentKind, store.Query{AllSpaces: true})
 		if err != nil {
@@ -205,6 +211,7 @@ func snapshotReads(t *testing.T, db *store.DB) {
 }
 
 func readOnly(t *testing.T, db *store.DB) {
+	t.Helper()
 	err := db.Read(t.Context(), func(tx *store.Tx) error {
 		return store.InsertAs(tx, &resource.Team{Name: "T"}, "teams-x")
 	})
@@ -214,6 +221,7 @@ func readOnly(t *testing.T, db *store.DB) {
 }
 
 func seedTwice(t *testing.T, db *store.DB) {
+	t.Helper()
 	Write(t, db, func(tx *store.Tx) error { return store.Seed(tx, store.Admin{Username: "other"}) })
 	Read(t, db, func(tx *store.Tx) error {
 		_, n, err := store.List[resource.User](tx, store.Query{})
@@ -225,6 +233,7 @@ func seedTwice(t *testing.T, db *store.DB) {
 }
 
 func races(t *testing.T, db *store.DB) {
+	t.Helper()
 	p := Project(t, db, "P")
 	var mu sync.Mutex
 	won, lost := 0, 0
@@ -235,12 +244,10 @@ func races(t *testing.T, db *store.DB) {
 			err := db.Write(t.Context(), func(tx *store.Tx) error { return store.Update(tx, set) })
 			mu.Lock()
 			defer mu.Unlock()
-			switch resource.CodeOf(err) {
-			case "":
+			code := resource.CodeOf(err)
+			if err == nil {
 				won++
-			case resource.Conflict:
-				lost++
-			default:
+			} else if lost++; code != resource.Conflict {
 				t.Error(err)
 			}
 		})
