@@ -22,9 +22,6 @@ type dialer struct {
 func (g *Gateway) dial(ctx context.Context, fleet *fleet) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.dialSlots == nil {
-		g.dialSlots = make(Slots, dialsAtOnce)
-	}
 	for id, d := range g.dialers {
 		if now := fleet.byID[id]; now == nil || !now.sameLink(d.m) {
 			d.cancel(errRevoked)

@@ -51,42 +51,36 @@ func (d *directory) snapshot() *fleet {
 // load reads the documents anew.
 func (d *directory) load(ctx context.Context, db *store.DB) error {
 	next := &fleet{byID: map[string]*machine{}, byPin: map[string][]*machine{}}
-	err := db.Read(ctx, func(tx *store.Tx) error {
-		machines, _, err := store.List[resource.Machine](tx, store.Query{AllSpaces: true})
-		if err != nil {
-			return err
-		}
-		for i := range machines {
-			next.add(&machines[i].Node)
-		}
-		workers, _, err := store.List[resource.Worker](tx, store.Query{AllSpaces: true})
-		for i := range workers {
-			next.add(&workers[i].Node)
-		}
+	var list []store.AgentLink
+	err := db.Read(ctx, func(tx *store.Tx) (err error) {
+		list, err = store.AgentLinks(tx)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("load machines: %w", err)
 	}
+	for i := range list {
+		next.add(&list[i])
+	}
 	d.now.Store(next)
 	return nil
 }
 
-// add takes a document in, if an agent with a usable pin is behind it.
-func (f *fleet) add(n *resource.Node) {
-	pin, ok := agentrpc.ParseThumbprint(n.Endpoint.Thumbprint)
-	if !ok || !n.Endpoint.Reachable() {
+// add takes a machine in, if an agent with a usable pin is behind it.
+func (f *fleet) add(l *store.AgentLink) {
+	pin, ok := agentrpc.ParseThumbprint(l.Thumbprint)
+	u, err := url.Parse(l.URI)
+	if !ok || err != nil || u.Host == "" {
 		return
 	}
-	u, err := url.Parse(n.Endpoint.URI)
-	if err != nil || u.Host == "" {
-		return
-	}
-	m := &machine{id: n.ID, name: n.Name, pin: pin, disabled: n.IsDisabled}
-	if n.Endpoint.Polling() {
+	m := &machine{id: l.ID, name: l.Name, pin: pin, disabled: l.Disabled}
+	switch l.Style {
+	case resource.StyleActive:
 		m.subscription = strings.ToLower(u.Host)
-	} else {
+	case resource.StylePassive:
 		m.address = address(u)
+	default:
+		return
 	}
 	f.byID[m.id] = m
 	f.byPin[pin] = append(f.byPin[pin], m)

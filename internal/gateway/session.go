@@ -14,6 +14,10 @@ import (
 	"github.com/slipwayhq/slipway/internal/store"
 )
 
+// answerLeast is how long an agent has to answer a ping, however often it is
+// pinged; otherwise until the next one is due.
+const answerLeast = time.Second
+
 var (
 	errNoAnswer = errors.New("the agent did not answer in time")
 	errEnded    = errors.New("the session ended")
@@ -151,6 +155,8 @@ func (s *session) ping(ctx context.Context) error {
 }
 
 func (s *session) describe(ctx context.Context) (*agentrpc.DescribeResponse, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, max(s.g.ping, answerLeast), errNoAnswer)
+	defer cancel()
 	now := s.g.now().UnixMilli()
 	about, err := s.agent.Describe(ctx, &agentrpc.DescribeRequest{NowMs: now})
 	if err == nil {

@@ -3,11 +3,11 @@ package gateway
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/slipwayhq/slipway/internal/agentrpc"
 	"github.com/slipwayhq/slipway/internal/rollout"
 	"github.com/slipwayhq/slipway/internal/store"
 )
@@ -130,8 +130,8 @@ func (w *work) deliver(d *store.Delivery) {
 // done takes effects off the way. Those that failed are tried again after a
 // pause that doubles.
 func (w *work) done(list []store.Delivery, err error) {
-	if err != nil && w.ctx.Err() == nil {
-		w.s.log.WarnContext(w.ctx, "not delivered", "kind", list[0].Kind, "attempt", list[0].Attempt, "error", err)
+	if err != nil {
+		w.trouble("not delivered", list[0].Attempt, err)
 	}
 	var wait time.Duration
 	w.mu.Lock()
@@ -155,6 +155,16 @@ func (w *work) done(list []store.Delivery, err error) {
 			w.s.poke()
 		}
 	})
+}
+
+// trouble logs what failed; where the link has ended, that is said once, by the
+// session.
+func (w *work) trouble(what, attempt string, err error) {
+	level := slog.LevelWarn
+	if w.ctx.Err() != nil || w.s.link.Err() != nil {
+		level = slog.LevelDebug
+	}
+	w.s.log.Log(w.ctx, level, what, "attempt", attempt, "error", err)
 }
 
 // follow receives an attempt's output and result, once at a time.
@@ -182,7 +192,7 @@ func (w *work) receive(a Work) {
 		if err == nil || w.ctx.Err() != nil {
 			return
 		}
-		w.s.log.WarnContext(w.ctx, "output interrupted", "attempt", a.Attempt, "error", err)
+		w.trouble("output interrupted", a.Attempt, err)
 		if !pause(w.ctx, wait) {
 			return
 		}
@@ -235,7 +245,7 @@ func (w *work) resumeOne(r *store.RunningAttempt) {
 		if w.ctx.Err() != nil {
 			return
 		}
-		w.s.log.WarnContext(w.ctx, "attempt not resumed", "attempt", r.ID, "error", err)
+		w.trouble("attempt not resumed", r.ID, err)
 		if errors.Is(err, ErrStale) || !pause(w.ctx, wait) {
 			return
 		}
@@ -256,37 +266,4 @@ func (w *work) tidy(ctx context.Context, kept []string) {
 			w.s.log.WarnContext(ctx, "journal not tidied", "error", err)
 		}
 	})
-}
-
-// Tidy forgets those of the attempts, which the machine's agent keeps, that
-// have ended there and are closed here. One that still runs there is left
-// alone, whatever is known of it here.
-func (c *Core) Tidy(ctx context.Context, agent Agent, machine string, kept []string) error {
-	for _, attempt := range kept[:min(len(kept), deliverAtOnce)] {
-		var closed *store.ClosedAttempt
-		err := c.DB.Read(ctx, func(tx *store.Tx) (err error) {
-			closed, err = store.FindClosedAttempt(tx, machine, attempt)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if closed == nil {
-			continue
-		}
-		answer, err := c.ask(ctx, agent, Work{Attempt: attempt, Rollout: closed.Rollout, Epoch: closed.Epoch}, false)
-		if errors.Is(err, ErrStale) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if answer.State == agentrpc.AttemptState_ATTEMPT_STATE_RUNNING {
-			continue
-		}
-		if _, err := agent.Forget(ctx, &agentrpc.ForgetRequest{Attempts: []string{attempt}}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -6,13 +6,50 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/rollout"
 )
+
+// AgentLink is how the agent of a machine or worker is reached, as its document
+// has it, without the rest of the document.
+type AgentLink struct {
+	ID         string
+	Name       string
+	Disabled   bool
+	Style      string // resource.StyleActive …
+	Thumbprint string // folded
+	URI        string // folded
+}
+
+// AgentLinks are those of all machines and workers of all spaces.
+func AgentLinks(tx *Tx) ([]AgentLink, error) {
+	var list []AgentLink
+	for _, k := range []*resource.Kind{resource.MachineKind, resource.WorkerKind} {
+		part, err := readRows(tx, k.Route, `SELECT id, name, is_disabled, communication_style, thumbprint, uri FROM `+table(k)+` ORDER BY ord, id`,
+			func(r *sql.Rows, l *AgentLink) error {
+				return r.Scan(&l.ID, &l.Name, &l.Disabled, &l.Style, &l.Thumbprint, &l.URI)
+			})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, part...)
+	}
+	return list, nil
+}
 
 // WaitingMachines are the machines for which effects are ready, each once.
 func WaitingMachines(tx *Tx) ([]string, error) {
 	return readRows(tx, "waiting machines", `SELECT DISTINCT e.machine
 		FROM effect e JOIN rollout r ON r.id = e.rollout_id AND r.epoch = e.epoch`, scanText)
+}
+
+// DropForgets removes what would let a machine's agent forget closed attempts:
+// for a machine that has no agent any more.
+func DropForgets(tx *Tx, machine string) error {
+	if _, err := tx.exec(`DELETE FROM effect WHERE machine = $1 AND kind = $2`, machine, rollout.ForgetAttempt); err != nil {
+		return fmt.Errorf("drop forgets of %s: %w", machine, err)
+	}
+	return nil
 }
 
 // Deliverable says whether the effect is still there under its rollout's

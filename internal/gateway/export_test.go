@@ -1,0 +1,10 @@
+package gateway
+
+import (
+	"context"
+
+	"github.com/slipwayhq/slipway/internal/store"
+)
+
+// NewGroup is the group commit alone.
+func NewGroup(ctx context.Context, db *store.DB) Records { return &group{db: db, run: ctx} }
