@@ -114,9 +114,9 @@ func (f *fold) carryOut(n int, e *rollout.Effect, at int64) {
 	case rollout.StartAttempt, rollout.CancelAttempt, rollout.ForgetAttempt:
 		f.tx.AddEffect(n, e)
 	case rollout.WantSlot:
-		f.granted(f.tx.WantSlot(e.Machine, *e.Cell, at), at)
+		f.granted(f.tx.WantSlot(e.Machine, *e.Cell, at))
 	case rollout.FreeSlot:
-		f.granted(f.tx.FreeSlot(*e.Cell, at), at)
+		f.granted(f.tx.FreeSlot(*e.Cell, at))
 	case rollout.Withdraw:
 		f.tx.Withdraw(e.Attempt)
 	case rollout.Again:
@@ -129,11 +129,11 @@ func (f *fold) carryOut(n int, e *rollout.Effect, at int64) {
 }
 
 // granted tells the cell that has got a machine, in this rollout or another.
-func (f *fold) granted(g *store.Grant, at int64) {
+func (f *fold) granted(g *store.Grant) {
 	if g == nil {
 		return
 	}
-	event := rollout.Event{At: at, Kind: rollout.SlotGranted, Cell: &g.Cell}
+	event := rollout.Event{At: f.tx.Now(), Kind: rollout.SlotGranted, Cell: &g.Cell}
 	if g.Rollout == f.plan.Task {
 		f.queue = append(f.queue, event)
 		return

@@ -308,3 +308,13 @@ func NextWake(tx *Tx, owner string) (at int64, err error) {
 	}
 	return at, nil
 }
+
+// Reschedule changes when a queued task may start.
+func Reschedule(tx *Tx, t *Task) error {
+	_, err := tx.exec(`UPDATE task SET queue_time = $2, expiry_time = $3 WHERE id = $1 AND state = 'Queued'`, t.ID, t.QueueTime, t.ExpiryTime)
+	if err != nil {
+		return fmt.Errorf("reschedule task %s: %w", t.ID, err)
+	}
+	tx.Notify(TopicWork)
+	return nil
+}
