@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -145,12 +146,18 @@ func newMachine(t *testing.T, env ...string) *machine {
 	return m
 }
 
+func (m *machine) command() *exec.Cmd {
+	m.log = &strings.Builder{}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(append(os.Environ(), "AGENT_TEST_ROLE=agent", "AGENT_TEST_HOME="+m.home), m.env...)
+	cmd.Stderr = m.log
+	return cmd
+}
+
 // start runs the agent and links to it.
 func (m *machine) start() {
 	m.t.Helper()
-	m.cmd, m.log = exec.Command(os.Args[0]), &strings.Builder{}
-	m.cmd.Env = append(append(os.Environ(), "AGENT_TEST_ROLE=agent", "AGENT_TEST_HOME="+m.home), m.env...)
-	m.cmd.Stderr = m.log
+	m.cmd = m.command()
 	out, err := m.cmd.StdoutPipe()
 	if err != nil {
 		m.t.Fatal(err)
@@ -169,6 +176,98 @@ func (m *machine) start() {
 	}
 	if m.link, err = agentrpc.NewLink(conn); err != nil {
 		m.t.Fatal(err)
+	}
+}
+
+// P3: who dials whom changes nothing.
+func TestPollingAgent(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.kill()
+	config, err := agent.LoadConfig(m.home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := make(chan *agentrpc.Link)
+	listener, err := agentrpc.Listen(t.Context(), "127.0.0.1:0", agentrpc.ServerTLS(m.server, agentrpc.Pinned(m.pin)),
+		func(remote string, err error) { t.Errorf("refused %s: %v", remote, err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = listener.Serve(t.Context(), func(ctx context.Context, conn *tls.Conn) {
+			if link, err := agentrpc.NewLink(conn); err == nil {
+				select {
+				case links <- link:
+				case <-ctx.Done():
+				}
+			}
+		})
+	}()
+	config.Mode, config.Servers = agent.Polling, []string{listener.Addr().String()}
+	config.SubscriptionID = agent.NewSubscriptionID(rand.Text)
+	if err := config.Save(m.home); err != nil {
+		t.Fatal(err)
+	}
+	m.cmd = m.command()
+	if err := m.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	m.link = <-links
+	describe, err := m.link.Client.Describe(t.Context(), connect.NewRequest(&agentrpc.DescribeRequest{}))
+	if err != nil || describe.Msg.GetSubscriptionId() != config.SubscriptionID {
+		t.Fatalf("describe: %v, %v", describe, err)
+	}
+	gate := filepath.Join(t.TempDir(), "gate")
+	m.run("A-1", "echo one; until [ -e "+gate+" ]; do sleep 0.01; done; echo two")
+	_ = m.link.Close() // fault 15: the network is gone for a moment
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.link = <-links
+	if log, result := m.follow("A-1", 0); log != "one\ntwo\n" || result.GetOutcome() != agentrpc.Outcome_OUTCOME_SUCCEEDED {
+		t.Errorf("log %q, result %v", log, result)
+	}
+}
+
+func TestPackagesComeInBounds(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	digest := strings.Repeat("ab", 32)
+	header := func(digest string, size int64) *agentrpc.PutRequest {
+		return &agentrpc.PutRequest{Part: &agentrpc.PutRequest_Header_{Header: &agentrpc.PutRequest_Header{Sha256: digest, Size: size}}}
+	}
+	chunk := func(n int) *agentrpc.PutRequest {
+		return &agentrpc.PutRequest{Part: &agentrpc.PutRequest_Chunk{Chunk: make([]byte, n)}}
+	}
+	for name, c := range map[string]struct {
+		send []*agentrpc.PutRequest
+		want connect.Code // 0: taken
+	}{
+		"whole":         {[]*agentrpc.PutRequest{header(digest, 5), chunk(2), chunk(3)}, 0},
+		"nothing":       {nil, connect.CodeInvalidArgument},
+		"no header":     {[]*agentrpc.PutRequest{chunk(1)}, connect.CodeInvalidArgument},
+		"two headers":   {[]*agentrpc.PutRequest{header(digest, 5), header(digest, 5)}, connect.CodeInvalidArgument},
+		"digest a path": {[]*agentrpc.PutRequest{header("../../../etc/passwd", 5)}, connect.CodeInvalidArgument},
+		"too long":      {[]*agentrpc.PutRequest{header(digest, 5), chunk(6)}, connect.CodeInvalidArgument},
+		"negative size": {[]*agentrpc.PutRequest{header(digest, -1)}, connect.CodeInvalidArgument},
+		"cut off":       {[]*agentrpc.PutRequest{header(digest, 5), chunk(2)}, connect.CodeInternal}, // fault 43
+	} {
+		stream := m.link.Client.Put(t.Context())
+		for _, part := range c.send {
+			_ = stream.Send(part) // a refusal comes with the answer
+		}
+		_, err := stream.CloseAndReceive()
+		if (err == nil) != (c.want == 0) || (err != nil && connect.CodeOf(err) != c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+	answer, err := m.link.Client.Have(t.Context(), connect.NewRequest(&agentrpc.HaveRequest{Sha256: []string{digest}}))
+	if err != nil || len(answer.Msg.GetMissing()) != 1 {
+		t.Errorf("have: %v, %v", answer, err)
+	}
+	if _, err := m.link.Client.Have(t.Context(), connect.NewRequest(&agentrpc.HaveRequest{Sha256: []string{"../x"}})); connect.CodeOf(err) != connect.CodeInvalidArgument {
+		t.Errorf("have of a path: %v", err)
 	}
 }
 
