@@ -55,6 +55,7 @@ type DB struct {
 	logger  *slog.Logger
 	ids     idBlocks
 	watch   watchers
+	plans   plans
 	fatal   atomic.Pointer[error]
 	dead    chan struct{}
 	lock    io.Closer

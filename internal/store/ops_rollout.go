@@ -38,8 +38,11 @@ func InsertRollout(tx *Tx, plan *rollout.Plan) error {
 	return nil
 }
 
-// LoadPlan reads a rollout's frozen plan.
+// LoadPlan reads a rollout's frozen plan; nobody may change it.
 func LoadPlan(tx *Tx, id string) (*rollout.Plan, error) {
+	if plan := tx.db.plans.get(id); plan != nil {
+		return plan, nil
+	}
 	var text string
 	err := tx.queryRow(`SELECT json FROM rollout_plan WHERE rollout_id = $1`, id).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -52,6 +55,7 @@ func LoadPlan(tx *Tx, id string) (*rollout.Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read plan %s: %w", id, err)
 	}
+	tx.db.plans.put(id, plan)
 	return plan, nil
 }
 
