@@ -126,7 +126,7 @@ func (s *Lane) skip(p []byte) int {
 			return i
 		}
 	}
-	return 0
+	return max(len(p)-1, 0)
 }
 
 func (s *Lane) step(b byte) {

@@ -273,6 +273,17 @@ func BenchmarkOutput(b *testing.B) {
 	}
 }
 
+// One endless line, as minified files and progress bars are.
+func BenchmarkLongLine(b *testing.B) {
+	log := mask.New([]string{"hunter22"})
+	lane := log.Lane(func([]byte) {})
+	chunk := []byte(strings.Repeat("x", 1<<20))
+	b.SetBytes(int64(len(chunk)))
+	for b.Loop() {
+		lane.Write(chunk)
+	}
+}
+
 func BenchmarkNew(b *testing.B) {
 	pem := strings.Repeat("MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n", 26)
 	for b.Loop() {
