@@ -19,6 +19,10 @@ func (h *handler) packageRoutes() []api.Route {
 	return []api.Route{
 		api.Post("/packages/raw", authz.PackagePush, "Push a package", h.push).With("replace", "overwriteMode").Limit(feed.MaxPackage+1<<20).
 			Showing(resource.PackageKind, api.One),
+		api.Get("/packages", authz.PackageView, "List the built-in feed's packages", h.listPackages).
+			With("nuGetPackageId", "filter", "latest", "includeNotes").Paged().Showing(resource.PackageKind, api.Some),
+		api.Get("/packages/{id}", authz.PackageView, "Get a package's description", h.getPackage).With("includeNotes").Showing(resource.PackageKind, api.One),
+		api.Delete("/packages/bulk", authz.PackageAdminister, "Delete packages", h.deletePackages).With("ids"),
 		api.Raw(http.MethodGet, "/packages/{id}/raw", authz.PackageView, "Get a package's bytes", "application/octet-stream", h.pull),
 		api.Delete("/packages/{id}", authz.PackageAdminister, "Delete a package", func(c *api.Call) error {
 			return h.feed.Delete(c.Context(), c.Caller, c.Space, c.Param("id"))
@@ -96,9 +100,43 @@ func modeOf(c *api.Call) feed.Mode {
 	return feed.FailIfExists
 }
 
-// packageItem adds the names that older clients read.
+// packageItem adds the names that older clients read. Notes that are empty are
+// null: the Go SDK reads the member as a time, where "" is an error.
 func packageItem(p *resource.Package) api.Item {
-	return api.ItemOf(p, api.Member{Name: "NuGetPackageId", Value: p.PackageID}, api.Member{Name: "NuGetFeedId", Value: p.FeedID})
+	members := []api.Member{{Name: "NuGetPackageId", Value: p.PackageID}, {Name: "NuGetFeedId", Value: p.FeedID}}
+	if p.ReleaseNotes == "" {
+		members = append(members, api.Member{Name: "ReleaseNotes", Value: nil})
+	}
+	return api.ItemOf(p, members...)
+}
+
+func (h *handler) listPackages(c *api.Call) (api.Collection[api.Item], error) {
+	list, total, err := h.feed.List(c.Context(), c.Caller, c.Space, feed.Query{
+		ID: c.Text("nuGetPackageId"), Filter: c.Text("filter"), Latest: c.Flag("latest"), Skip: c.Page().Skip, Take: c.Page().Take,
+	})
+	items := make([]api.Item, 0, len(list))
+	for i := range list {
+		items = append(items, packageItem(&list[i]))
+	}
+	return api.CollectionOf(c, "Package", items, total), err
+}
+
+func (h *handler) getPackage(c *api.Call) (api.Item, error) {
+	pkg, err := h.feed.Get(c.Context(), c.Caller, c.Space, c.Param("id"))
+	if err != nil {
+		return api.Item{}, err
+	}
+	return packageItem(pkg), nil
+}
+
+// deletePackages deletes one after the other: what is gone already is no error.
+func (h *handler) deletePackages(c *api.Call) error {
+	for _, id := range c.List("ids") {
+		if err := h.feed.Delete(c.Context(), c.Caller, c.Space, id); err != nil && resource.CodeOf(err) != resource.NotFound {
+			return err
+		}
+	}
+	return nil
 }
 
 func (h *handler) pull(w http.ResponseWriter, c *api.Call) error {

@@ -206,25 +206,6 @@ func (s *Service) dropUnused(ctx context.Context, sha256 string) error {
 	return s.bytes.Delete(ctx, sha256)
 }
 
-// Open reads a package's bytes.
-func (s *Service) Open(ctx context.Context, who app.Caller, space, id string) (*resource.Package, blob.Reader, error) {
-	var pkg *resource.Package
-	err := s.db.Read(ctx, func(tx *store.Tx) (err error) {
-		if pkg, err = store.GetIn[resource.Package](tx, space, id); err != nil {
-			return err
-		}
-		return app.Allow(who, authz.PackageView, authz.Scope{Space: space})
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	file, err := s.bytes.Open(ctx, pkg.Sha256)
-	if errors.Is(err, blob.ErrNotFound) {
-		return nil, nil, resource.Errorf(resource.Unavailable, "The bytes of package %s are missing from the server's store. Push it again.", pkg.ID)
-	}
-	return pkg, file, err
-}
-
 // Delete removes a package from the feed; its bytes go with it unless a
 // release still names them (fault 44).
 func (s *Service) Delete(ctx context.Context, who app.Caller, space, id string) error {
