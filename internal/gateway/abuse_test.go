@@ -56,9 +56,9 @@ func TestStranger(t *testing.T) {
 	r.start()
 	before := r.writes()
 	r.connect(stranger, unchanged)
-	r.eventually("strangers are counted", func() bool { return r.g.Refused() > 20 })
-	if calls.Load() != 0 || r.g.Sessions() != 0 {
-		t.Errorf("%d calls, %d sessions", calls.Load(), r.g.Sessions())
+	r.eventually("strangers are counted", func() bool { return r.g.Stats().Refused > 20 })
+	if calls.Load() != 0 || r.g.Stats().Links != 0 {
+		t.Errorf("%d calls, %d sessions", calls.Load(), r.g.Stats().Links)
 	}
 	if after := r.writes(); after != before {
 		t.Errorf("the database was written: %s, then %s", before, after)
@@ -76,8 +76,8 @@ func TestWrongSubscription(t *testing.T) {
 	a.subscription = "other"
 	r.start()
 	r.connect(a, unchanged)
-	r.eventually("it is refused", func() bool { return r.g.Refused() > 0 })
-	if s := r.session(m); s.Generation != 0 || r.g.Sessions() != 0 {
+	r.eventually("it is refused", func() bool { return r.g.Stats().Refused > 0 })
+	if s := r.session(m); s.Generation != 0 || r.g.Stats().Links != 0 {
 		t.Errorf("session %+v", s)
 	}
 }
@@ -242,12 +242,12 @@ func TestRevocation(t *testing.T) {
 		return store.Update(tx, doc)
 	})
 	r.eventually("the session ends", func() bool { return r.session(m).State == store.SessionLost })
-	refused := r.g.Refused()
-	r.eventually("the old key is refused", func() bool { return r.g.Refused() > refused })
+	refused := r.g.Stats().Refused
+	r.eventually("the old key is refused", func() bool { return r.g.Stats().Refused > refused })
 	r.connect(other, unchanged)
 	r.online(m) // incarnation 1 again: another key, another counter
 	r.write(func(tx *store.Tx) error { return store.Delete[resource.Machine](tx, m) })
-	r.eventually("nobody is left", func() bool { return r.g.Sessions() == 0 })
+	r.eventually("nobody is left", func() bool { return r.g.Stats().Links == 0 })
 }
 
 // Fault 32: the start counter went back, so the journal did. No work until a

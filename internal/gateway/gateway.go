@@ -112,14 +112,23 @@ func (g *Gateway) Addr() net.Addr {
 	return g.listener.Addr()
 }
 
-// Refused counts the connections that were turned away since the start.
-func (g *Gateway) Refused() int64 { return g.refused.Load() }
+// Stats are figures for the server's metrics; all but Links count since the
+// start.
+type Stats struct {
+	Links   int   // open now, those held included
+	Refused int64 // connections turned away
+	Writes  int64 // by sessions and attempts
+	Commits int64 // that carried those writes
+}
 
-// Sessions counts the open links, those held included.
-func (g *Gateway) Sessions() int {
+// Stats reads the figures.
+func (g *Gateway) Stats() Stats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.sessions)
+	return Stats{
+		Links: len(g.sessions), Refused: g.refused.Load(),
+		Writes: g.group.writes.Load(), Commits: g.group.commits.Load(),
+	}
 }
 
 // Run accepts, dials and delivers until ctx ends, and returns when every

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/slipwayhq/slipway/internal/store"
@@ -26,6 +27,9 @@ type group struct {
 	db  *store.DB
 	run context.Context //nolint:containedctx // the gateway's own; a caller that gives up takes nobody along
 
+	writes  atomic.Int64
+	commits atomic.Int64
+
 	mu      sync.Mutex
 	waiting []*member
 	leading bool
@@ -46,6 +50,7 @@ func (g *group) Write(ctx context.Context, f func(*store.Tx) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	g.writes.Add(1)
 	m := &member{f: f, turn: make(chan bool, 1)}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, m)
@@ -81,6 +86,7 @@ func (g *group) lead() {
 }
 
 func (g *group) commit(batch []*member) {
+	g.commits.Add(1)
 	err := g.db.Write(g.run, func(tx *store.Tx) error {
 		for _, m := range batch {
 			if err := m.f(tx); err != nil {
@@ -93,6 +99,7 @@ func (g *group) commit(batch []*member) {
 		return
 	}
 	for _, m := range batch {
+		g.commits.Add(1)
 		m.err = g.db.Write(g.run, m.f)
 	}
 }

@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long the tests wait for what has to happen.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // rig is a server without its API: real store, engine and gateway.
 type rig struct {
