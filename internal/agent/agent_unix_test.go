@@ -471,8 +471,7 @@ func TestAgentKilledDuringStart(t *testing.T) {
 			defer close(done)
 			_, _ = m.link.Client.Start(t.Context(), request)
 		}()
-		delay := time.NewTimer(time.Duration(i) * time.Millisecond)
-		<-delay.C
+		<-time.NewTimer(time.Duration(i) * time.Millisecond).C // the moment of the kill
 		m.kill()
 		<-done
 		m.start()
@@ -531,6 +530,32 @@ func TestShimKilledIsUnknown(t *testing.T) {
 		if _, err := m.link.Client.Forget(t.Context(), connect.NewRequest(&agentrpc.ForgetRequest{Attempts: []string{"A-1"}})); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A disk that damaged the record of an end, or of a start, costs the knowledge
+// of it, and nothing hangs.
+func TestDamagedRecordsAreUnknown(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{"exit": "\xf7SJ\x01 torn", "started": "{"} {
+		m := newMachine(t)
+		gate := filepath.Join(t.TempDir(), "gate")
+		pids := filepath.Join(t.TempDir(), "pids")
+		m.run("A-1", "echo $PPID >"+pids+"; until [ -e "+gate+" ]; do sleep 0.01; done")
+		wait(t, "the script runs", func() bool { return len(lines(pids)) == 1 })
+		m.kill()
+		folders, _ := filepath.Glob(filepath.Join(m.home, "attempts", "*"))
+		if err := os.WriteFile(filepath.Join(folders[0], name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m.start()
+		_, result := m.follow("A-1", 0)
+		wantOutcome(t, result, agentrpc.Outcome_OUTCOME_UNKNOWN)
+		if err := os.WriteFile(gate, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		shim, _ := strconv.Atoi(lines(pids)[0])
+		wait(t, "the shim ends", func() bool { _, err := proc.Find(shim); return errors.Is(err, proc.ErrGone) })
 	}
 }
 

@@ -11,5 +11,5 @@ func freeDisk(path string) int64 {
 	if err := unix.Statfs(path, &stat); err != nil {
 		return -1
 	}
-	return int64(stat.Bavail) * int64(stat.Bsize)
+	return int64(stat.Bavail) * int64(stat.Bsize) //nolint:unconvert // 32 bits wide on macOS
 }

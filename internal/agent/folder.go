@@ -87,7 +87,7 @@ func (f Folder) marker() (*Marker, error) {
 	}
 	m := new(Marker)
 	if err := json.Unmarshal(text, m); err != nil {
-		return nil, fmt.Errorf("read marker of %s: %w", f.Attempt, err)
+		return nil, fmt.Errorf("read marker of %s: %w: %w", f.Attempt, ErrDamaged, err)
 	}
 	return m, nil
 }
@@ -122,7 +122,7 @@ func (f Folder) result() (*agentrpc.Result, error) {
 	}
 	result := new(agentrpc.Result)
 	if err := proto.Unmarshal(records[0].Result, result); err != nil {
-		return nil, fmt.Errorf("read exit record of %s: %w", f.Attempt, err)
+		return nil, fmt.Errorf("read exit record of %s: %w: %w", f.Attempt, ErrDamaged, err)
 	}
 	return result, nil
 }

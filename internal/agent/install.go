@@ -98,7 +98,7 @@ func (i *Installer) place(path, text string) error {
 	if err := writeFile(filepath.Dir(path), filepath.Base(path), []byte(text)); err != nil {
 		return err
 	}
-	return os.Chmod(path, 0o644)
+	return os.Chmod(path, 0o644) //nolint:gosec // a service file holds nothing secret and is read by tools of all users
 }
 
 // all runs the tools one after the other, up to the first that fails.

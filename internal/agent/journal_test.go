@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,7 +77,7 @@ func (d *fakeDisk) Truncate(size int64) error {
 	if err := d.step(); err != nil {
 		return err
 	}
-	all := append(d.durable, d.volatile...)
+	all := slices.Concat(d.durable, d.volatile)
 	d.durable, d.volatile = all[:size], nil
 	return nil
 }
@@ -221,12 +222,12 @@ func TestLowerEpochIsRefused(t *testing.T) {
 // fault 18, design 6: "never seen" is durable.
 func TestTombstones(t *testing.T) {
 	t.Parallel()
-	for name, close := range map[string]func(*agent.Journal, agent.Order) (agent.Decision, error){
+	for name, shut := range map[string]func(*agent.Journal, agent.Order) (agent.Decision, error){
 		"query with close":    func(j *agent.Journal, o agent.Order) (agent.Decision, error) { return j.Query(o, true) },
 		"cancel before start": (*agent.Journal).Cancel,
 	} {
 		disk := newFakeDisk()
-		if d := must(t)(close(open(t, disk), order("a", 1))); d.Phase != agent.Closed {
+		if d := must(t)(shut(open(t, disk), order("a", 1))); d.Phase != agent.Closed {
 			t.Errorf("%s: %+v", name, d)
 		}
 		j := open(t, disk)

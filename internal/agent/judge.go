@@ -74,7 +74,9 @@ func (f Folder) gather(phase Phase) (Evidence, error) {
 	if e.Boot, err = proc.BootID(); err != nil {
 		return e, err
 	}
-	if e.Marker, err = f.marker(); err != nil {
+	if e.Marker, err = f.marker(); errors.Is(err, ErrDamaged) {
+		e.Marker = &Marker{Attempt: f.Attempt} // somebody decided; who is not known any more
+	} else if err != nil {
 		return e, err
 	}
 	if e.Marker != nil && e.Marker.Shim != nil {
@@ -82,8 +84,13 @@ func (f Folder) gather(phase Phase) (Evidence, error) {
 			return e, err
 		}
 	}
-	e.Result, err = f.result()
 	e.LogLength = f.logLength()
+	if e.Result, err = f.result(); errors.Is(err, ErrDamaged) {
+		e.Result, err = &agentrpc.Result{
+			Outcome: agentrpc.Outcome_OUTCOME_UNKNOWN, LogLength: e.LogLength,
+			Reason: "the job has ended, but the record of how is damaged on the machine's disk",
+		}, nil
+	}
 	return e, err
 }
 

@@ -49,7 +49,9 @@ func Run(ctx context.Context, home string, config *Config, deps RunDeps) error {
 		return fmt.Errorf("run agent: %w", err)
 	}
 	if deps.Shim == nil {
-		deps.Shim = func(dir string) *exec.Cmd { return exec.Command(program, "agent", "shim", "--dir", dir) }
+		deps.Shim = func(dir string) *exec.Cmd {
+			return exec.Command(program, "agent", "shim", "--dir", dir) //nolint:noctx // it outlives every context of ours
+		}
 	}
 	if home, err = filepath.Abs(home); err != nil {
 		return fmt.Errorf("run agent: %w", err)

@@ -186,11 +186,11 @@ func (s *Service) spawn(folder Folder, payload []byte) *run {
 		close(exited)
 		return r
 	}
-	s.wg.Go(func() {
-		// A shim that ended early is seen by its end, not by this error.
+	go func() { // a shim that does not read holds nothing up
+		// One that ended early is seen by its end, not by this error.
 		_ = writeJob(stdin, folder.Attempt, payload)
 		_ = stdin.Close()
-	})
+	}()
 	go func() { // lives as long as the shim, which may outlive the service
 		_ = cmd.Wait()
 		close(exited)

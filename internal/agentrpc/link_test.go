@@ -35,7 +35,7 @@ func (a *agent) Have(context.Context, *connect.Request[agentrpc.HaveRequest]) (*
 	panic("a defect")
 }
 
-func identity(t testing.TB) *agentrpc.Identity {
+func identity(t *testing.T) *agentrpc.Identity {
 	t.Helper()
 	id, err := agentrpc.CreateIdentity(t.TempDir(), "test", time.Now(), rand.Reader)
 	if err != nil {
@@ -263,7 +263,9 @@ func TestHalfOpenIsFound(t *testing.T) {
 			cut.Store(true)
 			start = time.Now()
 			<-link.Done()
-			<-served
+			if err := <-served; err == nil {
+				t.Error("the agent does not know why its connection ended")
+			}
 			if d := time.Since(start); d > 30*time.Second {
 				t.Errorf("deaf=%v: found after %v", deaf, d)
 			}
@@ -403,8 +405,9 @@ func TestHandshakeHasADeadline(t *testing.T) {
 		done := make(chan error, 1)
 		start := time.Now()
 		go func() { done <- l.Serve(t.Context(), func(context.Context, *tls.Conn) { t.Error("handed over") }) }()
-		<-refused
-		<-done
+		if err := errors.Join(<-refused, <-done); err == nil {
+			t.Error("dropped without a reason")
+		}
 		if d := time.Since(start); d != agentrpc.HandshakeTimeout {
 			t.Errorf("dropped after %v", d)
 		}
