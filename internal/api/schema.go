@@ -2,8 +2,10 @@ package api
 
 import (
 	"encoding/json"
+	"path"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,33 +16,71 @@ import (
 // schemas makes JSON Schemas of the Go types. Requests have their own set:
 // there nothing is required, and what is hidden may not be sent either.
 type schemas struct {
-	out, in huma.Registry
-	kinds   map[string]bool // components of documents that have their links
+	out, in   huma.Registry
+	outs, ins *namer
+	kinds     map[string]bool // components of documents that have their links
 }
 
 const components = "#/components/schemas/"
 
 func newSchemas() *schemas {
-	s := &schemas{
-		out:   huma.NewMapRegistry(components, schemaName("")),
-		in:    huma.NewMapRegistry(components, schemaName("Input")),
-		kinds: map[string]bool{},
-	}
+	s := &schemas{outs: newNamer(""), ins: newNamer("Input"), kinds: map[string]bool{}}
+	s.out = huma.NewMapRegistry(components, s.outs.name)
+	s.in = huma.NewMapRegistry(components, s.ins.name)
 	for _, r := range []huma.Registry{s.out, s.in} {
 		r.RegisterTypeAlias(reflect.TypeFor[resource.Time](), reflect.TypeFor[timeSchema]())
 		r.RegisterTypeAlias(reflect.TypeFor[resource.TimeSpan](), reflect.TypeFor[timeSpanSchema]())
 		r.RegisterTypeAlias(reflect.TypeFor[resource.Sensitive](), reflect.TypeFor[SensitiveValue]())
 		r.RegisterTypeAlias(reflect.TypeFor[resource.PropertyValue](), reflect.TypeFor[propertyValueSchema]())
 		r.RegisterTypeAlias(reflect.TypeFor[resource.Properties](), reflect.TypeFor[map[string]resource.PropertyValue]())
+		r.RegisterTypeAlias(reflect.TypeFor[resource.Endpoint](), reflect.TypeFor[endpointSchema]())
 		r.RegisterTypeAlias(reflect.TypeFor[json.RawMessage](), reflect.TypeFor[anySchema]())
 		r.RegisterTypeAlias(reflect.TypeFor[Item](), reflect.TypeFor[anySchema]())
 	}
 	return s
 }
 
-func schemaName(suffix string) func(reflect.Type, string) string {
-	return func(t reflect.Type, hint string) string { return huma.DefaultSchemaNamer(t, hint) + suffix }
+// namer gives each type a name of its own among the components.
+type namer struct {
+	suffix string
+	names  map[reflect.Type]string
+	taken  map[string]reflect.Type
 }
+
+func newNamer(suffix string) *namer {
+	return &namer{suffix: suffix, names: map[reflect.Type]string{}, taken: map[string]reflect.Type{}}
+}
+
+// name is the type's own name; that of its package in front of it where
+// another type was first, and a number where that is taken too.
+func (n *namer) name(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if name, ok := n.names[t]; ok {
+		return name
+	}
+	if t.Name() == "" && hint == "" {
+		hint = "Object"
+	}
+	base := strings.ReplaceAll(huma.DefaultSchemaNamer(t, hint), "Struct {}", "Empty") + n.suffix
+	if t.Kind() != reflect.Struct {
+		return base
+	}
+	if t.NumField() == 0 && t.Name() == "" {
+		base = "Empty" + n.suffix
+	}
+	name := base
+	for i := 1; n.taken[name] != nil; i++ {
+		if name = upperFirst(path.Base(t.PkgPath())) + base; i > 1 || t.PkgPath() == "" {
+			name = base + strconv.Itoa(i+1)
+		}
+	}
+	n.names[t], n.taken[name] = name, t
+	return name
+}
+
+func upperFirst(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
 // SensitiveValue is how a secret looks on the wire (octopus-api.md 1.8).
 type SensitiveValue struct {
@@ -54,7 +94,18 @@ type (
 	timeSpanSchema      struct{}
 	propertyValueSchema struct{}
 	anySchema           struct{}
+	endpointSchema      struct{}
 )
+
+// Schema implements huma.SchemaProvider: what all endpoints have, and the
+// members of their style beside it.
+func (endpointSchema) Schema(huma.Registry) *huma.Schema {
+	text := &huma.Schema{Type: huma.TypeString}
+	return &huma.Schema{
+		Type: huma.TypeObject, Required: []string{"CommunicationStyle"}, AdditionalProperties: true,
+		Properties: map[string]*huma.Schema{"CommunicationStyle": text, "Uri": text, "Thumbprint": text},
+	}
+}
 
 // Schema implements huma.SchemaProvider.
 func (timeSchema) Schema(huma.Registry) *huma.Schema {
@@ -82,7 +133,7 @@ func (s *schemas) errorBody() *huma.Schema {
 func (s *schemas) request(r Route) *huma.Schema {
 	switch {
 	case r.Takes != nil:
-		return s.kind(s.in, r.Takes, "Input")
+		return s.kind(s.in, s.ins, r.Takes)
 	case r.In == nil || r.In == reflect.TypeFor[None]():
 		return nil
 	}
@@ -97,7 +148,7 @@ func (s *schemas) answer(r Route) map[string]*huma.MediaType {
 	if r.Gives == nil {
 		return jsonContent(s.out.Schema(r.Out, true, operationID(r.Method, r.Pattern)+"Answer"))
 	}
-	one := s.kind(s.out, r.Gives, "")
+	one := s.kind(s.out, s.outs, r.Gives)
 	switch r.Many {
 	case Bare:
 		return jsonContent(&huma.Schema{Type: huma.TypeArray, Items: one})
@@ -110,7 +161,7 @@ func (s *schemas) answer(r Route) map[string]*huma.MediaType {
 
 // kind is the schema of a document: its type without the hidden members, with
 // those that only the wire has.
-func (s *schemas) kind(registry huma.Registry, k *resource.Kind, suffix string) *huma.Schema {
+func (s *schemas) kind(registry huma.Registry, names *namer, k *resource.Kind) *huma.Schema {
 	ref := registry.Schema(reflect.TypeOf(k.New()), true, k.Name)
 	name := strings.TrimPrefix(ref.Ref, components)
 	if s.kinds[name] {
@@ -128,7 +179,7 @@ func (s *schemas) kind(registry huma.Registry, k *resource.Kind, suffix string) 
 			schema.Properties[property] = of
 		}
 		schema.Required = append(schema.Required, more.Required...)
-		delete(registry.Map(), huma.DefaultSchemaNamer(extra, "")+suffix)
+		delete(registry.Map(), names.name(extra, ""))
 	}
 	schema.Properties["Links"] = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: &huma.Schema{Type: huma.TypeString}}
 	schema.Required = append(schema.Required, "Links")
@@ -139,7 +190,7 @@ func (s *schemas) collection(k *resource.Kind, one *huma.Schema) *huma.Schema {
 	name := k.Name + "Collection"
 	if !s.kinds[name] {
 		s.kinds[name] = true
-		page := s.out.Schema(reflect.TypeFor[Collection[struct{}]](), false, name)
+		page := s.out.Schema(reflect.TypeFor[Collection[listed]](), false, name)
 		copied := *page
 		copied.Properties = map[string]*huma.Schema{}
 		for property, of := range page.Properties {
@@ -154,7 +205,10 @@ func (s *schemas) collection(k *resource.Kind, one *huma.Schema) *huma.Schema {
 // finish is the set of all components.
 func (s *schemas) finish() huma.Registry {
 	all := s.out.Map()
-	delete(all, huma.DefaultSchemaNamer(reflect.TypeFor[Collection[struct{}]](), ""))
+	for name, schema := range all {
+		allowNull(schema, s.out.TypeFromRef(components+name))
+	}
+	delete(all, s.outs.name(reflect.TypeFor[Collection[listed]](), ""))
 	for name, schema := range s.in.Map() {
 		schema.Required = nil
 		all[name] = schema
@@ -163,6 +217,21 @@ func (s *schemas) finish() huma.Registry {
 		loosen(schema)
 	}
 	return s.out
+}
+
+// allowNull says of each member that points at an object that it may be null:
+// Huma says so of scalars only.
+func allowNull(s *huma.Schema, t reflect.Type) {
+	if t == nil || t.Kind() != reflect.Struct {
+		return
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		property := s.Properties[jsonName(f)]
+		if property == nil || property.Ref == "" || f.Type.Kind() != reflect.Pointer || strings.Contains(f.Tag.Get("json"), "omitempty") {
+			continue
+		}
+		s.Properties[jsonName(f)] = &huma.Schema{OneOf: []*huma.Schema{{Ref: property.Ref}, {Type: "null"}}}
+	}
 }
 
 // loosen takes off what Huma says and the wire does not: unknown members are
@@ -189,3 +258,6 @@ func loosen(s *huma.Schema) {
 		loosen(part)
 	}
 }
+
+// listed stands for a document where only its kind is known.
+type listed struct{}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/slipwayhq/slipway/internal/api"
 	"github.com/slipwayhq/slipway/internal/app/documents"
 	"github.com/slipwayhq/slipway/internal/authz"
@@ -55,6 +57,11 @@ type VariableValue struct {
 
 // MarshalJSON writes a text or null.
 func (v VariableValue) MarshalJSON() ([]byte, error) { return json.Marshal(v.Text) }
+
+// Schema implements huma.SchemaProvider.
+func (VariableValue) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Nullable: true}
+}
 
 // UnmarshalJSON reads a text, null, a number or boolean as its text, or the
 // form of other secrets.
