@@ -56,8 +56,8 @@ func (d *Disk) Put(ctx context.Context, r io.Reader, limit int64) (ref Ref, err 
 	}
 	defer func() {
 		if err != nil {
-			f.Close()           //nolint:errcheck,gosec // the first error counts
-			d.root.Remove(temp) //nolint:errcheck,gosec // swept at the next start
+			_ = f.Close() // the first error counts
+			_ = d.root.Remove(temp)
 		}
 	}()
 	if ref, err = copyHashed(ctx, f, r, limit); err != nil {

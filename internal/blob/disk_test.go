@@ -83,18 +83,22 @@ func TestFailedPutLeavesNothing(t *testing.T) {
 	canceled, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("client went away"))
 	cases := map[string]struct {
-		ctx  context.Context
-		r    io.Reader
-		code resource.Code
+		canceled bool
+		r        io.Reader
+		code     resource.Code
 	}{
-		"too large": {t.Context(), strings.NewReader("hello!"), resource.TooLarge},
-		"aborted":   {t.Context(), io.MultiReader(strings.NewReader("hel"), iotest.ErrReader(io.ErrUnexpectedEOF)), resource.Internal},
-		"cancelled": {canceled, strings.NewReader("hello"), resource.Internal},
+		"too large": {false, strings.NewReader("hello!"), resource.TooLarge},
+		"aborted":   {false, io.MultiReader(strings.NewReader("hel"), iotest.ErrReader(io.ErrUnexpectedEOF)), resource.Internal},
+		"cancelled": {true, strings.NewReader("hello"), resource.Internal},
 	}
 	for name, c := range cases {
 		dir := t.TempDir()
 		d := open(t, dir)
-		if _, err := d.Put(c.ctx, c.r, 5); resource.CodeOf(err) != c.code {
+		ctx := t.Context()
+		if c.canceled {
+			ctx = canceled
+		}
+		if _, err := d.Put(ctx, c.r, 5); resource.CodeOf(err) != c.code {
 			t.Errorf("%s: %v", name, err)
 		}
 		if files := filesIn(t, dir); len(files) > 0 {

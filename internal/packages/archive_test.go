@@ -31,8 +31,8 @@ type member struct {
 	link       string
 }
 
-func zipOf(t testing.TB, members ...member) []byte {
-	t.Helper()
+func zipOf(tb testing.TB, members ...member) []byte {
+	tb.Helper()
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
 	for _, m := range members {
@@ -43,20 +43,20 @@ func zipOf(t testing.TB, members ...member) []byte {
 		}
 		f, err := w.CreateHeader(h)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if _, err := f.Write([]byte(m.body)); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out.Bytes()
 }
 
-func tarOf(t testing.TB, members ...member) []byte {
-	t.Helper()
+func tarOf(tb testing.TB, members ...member) []byte {
+	tb.Helper()
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
 	for _, m := range members {
@@ -68,27 +68,27 @@ func tarOf(t testing.TB, members ...member) []byte {
 			h.Size = int64(len(m.body))
 		}
 		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if _, err := w.Write([]byte(m.body)[:h.Size]); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out.Bytes()
 }
 
-func gzipped(t testing.TB, raw []byte) []byte {
-	t.Helper()
+func gzipped(tb testing.TB, raw []byte) []byte {
+	tb.Helper()
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
 	if _, err := w.Write(raw); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out.Bytes()
 }
@@ -372,7 +372,7 @@ func TestZipDifferentials(t *testing.T) {
 		"count":           func(b []byte) []byte { b[end+10] = 1; return b },
 		"prefix":          func(b []byte) []byte { return append([]byte("MZstub"), b...) },
 		"trailing":        func(b []byte) []byte { return append(b, 'x') },
-		"end in comment":  func(b []byte) []byte { c := append(b, b[end:]...); c[end+20] = 22; return c },
+		"end in comment":  func(b []byte) []byte { b = append(b, b[end:]...); b[end+20] = 22; return b },
 		"cut":             func(b []byte) []byte { return b[:len(b)-30] },
 		"not a zip":       func([]byte) []byte { return []byte("<html>") },
 		"empty":           func([]byte) []byte { return nil },

@@ -109,7 +109,7 @@ func (x *extraction) file(e *entry) (n int64, err error) {
 		if err != nil {
 			return 0, onDisk(err)
 		}
-		defer twin.Close() //nolint:errcheck // only read
+		defer twin.Close()
 		body = twin
 	}
 	if n, err = io.CopyBuffer(diskWriter{out}, struct{ io.Reader }{body}, x.buffer); err != nil {

@@ -19,7 +19,7 @@ func (w *walker) walkTar(src Source, compression string) error {
 		if err != nil {
 			return err
 		}
-		defer unpacked.Close() //nolint:errcheck // only read
+		defer unpacked.Close()
 		in = unpacked
 	case "bzip2":
 		in = bzip2.NewReader(in)
@@ -47,7 +47,7 @@ func (w *walker) tarEntry(h *tar.Header, body io.Reader) error {
 			return refused(h.Name, "is a sparse file")
 		}
 	}
-	e := &entry{kind: file, mode: fs.FileMode(h.Mode) & 0o755, modified: h.ModTime, body: body} //nolint:gosec // masked
+	e := &entry{kind: file, mode: fs.FileMode(h.Mode) & 0o755, modified: h.ModTime, body: body}
 	switch h.Typeflag {
 	case tar.TypeReg:
 		if err := w.offer(e, h.Name, false); err != nil {

@@ -137,7 +137,7 @@ func TestVersionOrderIsTotal(t *testing.T) {
 				}
 			}
 			a, b, c := vs[0], vs[1], vs[2]
-			if a.Compare(a) != 0 || a.Compare(b) != -b.Compare(a) {
+			if twin := a; a.Compare(twin) != 0 || a.Compare(b) != -b.Compare(a) {
 				t.Fatalf("not antisymmetric: %q %q", a, b)
 			}
 			slices.SortFunc(vs, packages.Version.Compare)

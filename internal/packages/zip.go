@@ -67,7 +67,7 @@ func (w *walker) zipFile(f *zip.File, raw string, nupkg bool) error {
 	if err != nil {
 		return err
 	}
-	defer body.Close() //nolint:errcheck // only read
+	defer body.Close()
 	e := &entry{kind: file, mode: f.Mode() & 0o755, modified: f.Modified, body: w.meter.reader(body)}
 	if nupkg {
 		e.nuspec, e.skip = nugetOwn(raw)
@@ -85,7 +85,7 @@ func (w *walker) zipLinkTarget(f *zip.File) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer body.Close() //nolint:errcheck // only read
+	defer body.Close()
 	target, err := io.ReadAll(io.LimitReader(w.meter.reader(body), maxNameBytes+1))
 	if len(target) > maxNameBytes {
 		return "", refused(f.Name, "is a link with a target longer than 1024 bytes")

@@ -213,7 +213,7 @@ func (c *copier) equal(name string, in io.Reader, info fs.FileInfo) bool {
 	if err != nil {
 		return false
 	}
-	defer old.Close() //nolint:errcheck // only read
+	defer old.Close()
 	a, b := make([]byte, 1<<16), make([]byte, 1<<16)
 	for {
 		n, errA := io.ReadFull(in, a)

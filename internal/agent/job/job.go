@@ -162,7 +162,7 @@ func (a *attempt) result(ctx context.Context, err error) *agentrpc.Result {
 	r.Receipt = nil
 	r.Outcome, r.Reason = agentrpc.Outcome_OUTCOME_FAILED, sentence(err)
 	if e, ok := errors.AsType[*ended](err); ok {
-		r.Outcome, r.ExitCode, r.Reason = e.outcome, int32(e.code), e.reason //nolint:gosec // exit codes are 32 bits
+		r.Outcome, r.ExitCode, r.Reason = e.outcome, int32(e.code), e.reason
 	} else if ctx.Err() != nil {
 		r.Outcome, r.Reason = agentrpc.Outcome_OUTCOME_CANCELED, context.Cause(ctx).Error()
 	}

@@ -15,7 +15,7 @@ func syncFiles(root *os.Root) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(unix.Syncfs(int(f.Fd())), f.Close()); err != nil { //nolint:gosec // a file descriptor
+	if err := errors.Join(unix.Syncfs(int(f.Fd())), f.Close()); err != nil {
 		return fmt.Errorf("sync the installed files: %w", err)
 	}
 	return nil

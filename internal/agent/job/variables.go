@@ -1,6 +1,7 @@
 package job
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/slipwayhq/slipway/internal/agent/script"
@@ -139,12 +140,7 @@ func (a *attempt) exact(name string) (string, error) {
 func (a *attempt) flag(name string, fallback bool) bool { return a.vars.GetFlag(name, fallback) }
 
 func (a *attempt) has(feature string) bool {
-	for _, enabled := range a.vars.GetStrings(propFeatures, ",") {
-		if enabled == feature {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(a.vars.GetStrings(propFeatures, ","), feature)
 }
 
 func (a *attempt) put(name, value string) { a.vars.PutLiteral(name, value) }

@@ -34,7 +34,7 @@ func (l *Log) Add(secret string) {
 	if len(patterns(secret)) == 0 || slices.Contains(l.secrets, secret) {
 		return
 	}
-	l.secrets = append(l.secrets[:len(l.secrets):len(l.secrets)], secret)
+	l.secrets = append(slices.Clip(l.secrets), secret)
 	l.auto = newAutomaton(l.secrets)
 	for _, lane := range l.lanes {
 		lane.restart()

@@ -17,7 +17,7 @@ func FreeSpace(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, fmt.Errorf("read free space of %s: %w", dir, err)
 	}
-	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:gosec,unconvert // types differ by system
+	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // types differ by system
 }
 
 func syncDir(f *os.File) error { return f.Sync() }

@@ -1,6 +1,9 @@
 package script
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // levels are the categories that a script may switch a stream to.
 var levels = map[string]Category{
@@ -93,5 +96,5 @@ func (l *Log) addArtifact(m Message) {
 		a.Name = a.Path[strings.LastIndexAny(a.Path, `/\`)+1:]
 	}
 	a.Name = l.mask.String(a.Name)
-	l.result.Artifacts = append(l.result.Artifacts[:len(l.result.Artifacts):len(l.result.Artifacts)], a)
+	l.result.Artifacts = append(slices.Clip(l.result.Artifacts), a)
 }

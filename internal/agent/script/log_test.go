@@ -289,7 +289,9 @@ func FuzzLog(f *testing.F) {
 		var out bytes.Buffer
 		log := script.NewLog(script.LogOptions{Out: &out, Clock: clock, Secrets: []string{"hunter22"}})
 		for n := max(int(step), 1); len(raw) > 0; raw = raw[min(n, len(raw)):] {
-			log.Stdout().Write(raw[:min(n, len(raw))])
+			if _, err := log.Stdout().Write(raw[:min(n, len(raw))]); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := log.Close(); err != nil {
 			t.Fatal(err)
@@ -313,6 +315,8 @@ func BenchmarkLog(b *testing.B) {
 	b.SetBytes(int64(len(chunk)))
 	b.ReportAllocs()
 	for b.Loop() {
-		out.Write(chunk)
+		if _, err := out.Write(chunk); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -76,7 +77,7 @@ func Prepare(work string, s Spec, lookPath func(string) (string, error)) (*exec.
 		w.write("variables.dat", plainVariables(s.Variables))
 		bootstrap = w.write("bootstrap.py", pythonBootstrap(s, target, work))
 		arguments = []string{bootstrap}
-		env = append(env[:len(env):len(env)], "PYTHONIOENCODING=utf-8", "PYTHONUNBUFFERED=1")
+		env = append(slices.Clip(env), "PYTHONIOENCODING=utf-8", "PYTHONUNBUFFERED=1")
 	}
 	if w.err != nil {
 		return nil, fmt.Errorf("prepare script: %w", w.err)

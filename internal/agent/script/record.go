@@ -118,13 +118,14 @@ func colour(text []byte) int {
 		case '0' <= c && c <= '9':
 			number = min(number*10+int(c-'0'), 1000)
 		case c == ';' || c == ':' || c == 'm':
-			ok := false
-			if skip, ok = colourStep(number, skip); !ok {
+			next, ok := colourStep(number, skip)
+			if !ok {
 				return 0
 			}
-			if number = 0; c == 'm' {
+			if c == 'm' {
 				return i + 1
 			}
+			number, skip = 0, next
 		default:
 			return 0
 		}

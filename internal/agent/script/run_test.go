@@ -98,6 +98,7 @@ func checkPrivate(t *testing.T, work string) {
 
 // shells are those that the bootstrap has to work in.
 func shells(t *testing.T, test func(t *testing.T, lookPath func(string) (string, error))) {
+	t.Helper()
 	for _, shell := range []string{"bash", "dash", "sh"} {
 		t.Run(shell, func(t *testing.T) {
 			t.Parallel()
