@@ -65,7 +65,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 		f.log.ErrorContext(ctx, "resume health tasks", "error", err)
 	}
 	for {
-		err := errors.Join(f.startHealthTasks(ctx), f.catchUp(ctx))
+		err := errors.Join(f.queueLinked(ctx), f.startHealthTasks(ctx), f.catchUp(ctx))
 		if now := time.Now(); now.Sub(swept) >= f.cfg.Sweep {
 			err = errors.Join(err, f.queueDue(ctx), f.sweepSilent(ctx, now.Sub(swept)))
 			swept = now

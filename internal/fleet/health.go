@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +48,52 @@ func MachineAdded(tx *store.Tx, by, space string, ids []string) error {
 		}
 	}
 	return nil
+}
+
+// queueLinked queues a health check of machines that have just connected: what
+// their last check said is no longer true.
+func (f *Fleet) queueLinked(ctx context.Context) error {
+	linked := false
+	if err := f.cfg.DB.Read(ctx, func(tx *store.Tx) error {
+		ids, err := store.NewlyLinked(tx)
+		linked = len(ids) > 0
+		return err
+	}); err != nil || !linked {
+		return err
+	}
+	return f.cfg.DB.Write(ctx, func(tx *store.Tx) error {
+		ids, err := store.NewlyLinked(tx)
+		if err != nil {
+			return err
+		}
+		facts, err := store.MachineFacts(tx)
+		if err != nil {
+			return err
+		}
+		bySpace := map[string][]string{}
+		for _, id := range ids {
+			fact := facts[id]
+			fact.Machine, fact.CheckedAt = id, tx.Now().UnixMilli()+1
+			if err := store.SaveMachineFact(tx, fact); err != nil {
+				return err
+			}
+			m, err := store.Get[resource.Machine](tx, id)
+			if resource.CodeOf(err) == resource.NotFound {
+				continue // a worker
+			}
+			if err != nil {
+				return err
+			}
+			bySpace[m.SpaceID] = append(bySpace[m.SpaceID], id)
+		}
+		for _, space := range slices.Sorted(maps.Keys(bySpace)) {
+			machines := bySpace[space]
+			if _, err := QueueHealth(tx, "system", space, fmt.Sprintf("Check health of %d machines that connected", len(machines)), machines); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // resume puts the health tasks that a stopped server left behind back in the

@@ -131,10 +131,14 @@ func (s *Server) metricsServer() *http.Server {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "slipway_agent_sessions", Help: "Open links to agents."},
-			func() float64 { return float64(s.gateway.Sessions()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "slipway_agent_links", Help: "Open links to agents."},
+			func() float64 { return float64(s.gateway.Stats().Links) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "slipway_agent_refused_total", Help: "Connections refused on the agents' port."},
-			func() float64 { return float64(s.gateway.Refused()) }),
+			func() float64 { return float64(s.gateway.Stats().Refused) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "slipway_agent_writes_total", Help: "Reports of agents that were stored."},
+			func() float64 { return float64(s.gateway.Stats().Writes) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "slipway_agent_commits_total", Help: "Transactions that carried the reports of agents."},
+			func() float64 { return float64(s.gateway.Stats().Commits) }),
 		taskCollector{s.db},
 	)
 	mux := http.NewServeMux()

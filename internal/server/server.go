@@ -216,6 +216,7 @@ func (s *Server) Run(ctx context.Context) error {
 	group.Go(func() error { return s.gateway.Run(ctx) })
 	group.Go(func() error { return s.fleet.Run(ctx) })
 	group.Go(func() error { return s.serve(ctx, s.api, s.listener) })
+	group.Go(func() error { return s.sealAudit(ctx) })
 	if s.metrics != nil {
 		group.Go(func() error { return s.serve(ctx, s.metricsServer(), s.metrics) })
 	}
@@ -235,6 +236,31 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// sealAudit chains the audit's new records about once a second (design 4).
+func (s *Server) sealAudit(ctx context.Context) error {
+	wake, stop := s.db.Watch(store.TopicAudit)
+	defer stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-wake:
+		}
+		err := s.db.Write(ctx, func(tx *store.Tx) error {
+			_, err := store.SealAudit(tx)
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			s.cfg.Logger.ErrorContext(ctx, "seal the audit", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // stopGrace is how long requests may take to end once the server stops.

@@ -73,6 +73,13 @@ func SaveMachineFact(tx *Tx, f MachineFact) error {
 	return nil
 }
 
+// NewlyLinked are the machines and workers whose link was opened after their
+// last health check began.
+func NewlyLinked(tx *Tx) ([]string, error) {
+	return readRows(tx, "newly linked machines", `SELECT s.machine_id FROM agent_session s LEFT JOIN machine_fact f ON f.machine_id = s.machine_id
+		WHERE s.state = 'Connected' AND s.connected_at >= COALESCE(f.checked_at, 0) ORDER BY s.machine_id`, scanText)
+}
+
 // ForgetMachine drops what the operations know of a deleted machine and tells
 // its rollouts. Call it in the transaction that deletes the document.
 func ForgetMachine(tx *Tx, machine, why string) error {

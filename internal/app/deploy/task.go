@@ -80,6 +80,7 @@ func (s *Service) CancelTask(ctx context.Context, who app.Caller, space, id stri
 type Details struct {
 	Task    *store.Task
 	Rollout *store.RolloutView
+	Notes   []store.TimedNote // of a task that is no rollout
 }
 
 // TaskDetails reads a task as a whole, without its output.
@@ -92,7 +93,8 @@ func (s *Service) TaskDetails(ctx context.Context, who app.Caller, space, id str
 		details = &Details{Task: task}
 		view, err := store.ViewRollout(tx, id)
 		if resource.CodeOf(err) == resource.NotFound {
-			return nil
+			details.Notes, err = store.Notes(tx, id)
+			return err
 		}
 		details.Rollout = view
 		return err

@@ -72,6 +72,10 @@ func (s *Service) Tree(ctx context.Context, who app.Caller, space, id string, ta
 		Started: details.Task.StartTime, Ended: details.Task.CompletedTime, Reason: details.Task.Error,
 	}
 	if details.Rollout == nil {
+		for i := range details.Notes {
+			n := &details.Notes[i]
+			root.Log = append(root.Log, LogLine{At: n.At, Category: n.Category, Text: n.Text})
+		}
 		return details.Task, root, nil
 	}
 	b := &treeBuilder{s: s, ctx: ctx, view: details.Rollout, tail: tail, attempts: map[rollout.CellKey][]*rollout.Attempt{}, notes: map[rollout.CellKey][]LogLine{}}
