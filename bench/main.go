@@ -174,6 +174,16 @@ func start(ctx context.Context, rep *report, o options, dir string, n int) ([]co
 	default:
 		all = append(all, r)
 	}
+	if o.slipway == "" {
+		return all, nil
+	}
+	s, err := startSlipway(ctx, o.slipway, folder("slipway"), n)
+	if s != nil {
+		all = append(all, s)
+	}
+	if err != nil {
+		return all, fmt.Errorf("start slipway: %w", err)
+	}
 	return all, nil
 }
 
