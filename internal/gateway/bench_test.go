@@ -87,6 +87,7 @@ func BenchmarkFleet(b *testing.B) {
 }
 
 func benchmarkFleet(b *testing.B, n int) {
+	b.Helper()
 	r := newRig(b)
 	agents := r.fleetOf(n)
 	r.start()

@@ -78,12 +78,8 @@ func refusal(err error) bool {
 	if err == nil || !connect.IsWireError(err) {
 		return false
 	}
-	switch connect.CodeOf(err) {
-	case connect.CodeUnavailable, connect.CodeCanceled, connect.CodeDeadlineExceeded:
-		return false
-	default:
-		return true
-	}
+	code := connect.CodeOf(err)
+	return code != connect.CodeUnavailable && code != connect.CodeCanceled && code != connect.CodeDeadlineExceeded
 }
 
 // stale says that the agent has heard of a higher epoch (abuse 12, fault 30).

@@ -21,12 +21,12 @@ const logQuota = 100 << 20
 // by attempt id (faults 3, 4, 17). Effects of the same attempt may be delivered
 // in any order (fault 18).
 func (c *Core) Deliver(ctx context.Context, agent Agent, d *store.Delivery) (follow bool, err error) {
-	switch d.Kind {
-	case rollout.StartAttempt:
+	switch {
+	case d.Kind == rollout.StartAttempt:
 		return c.start(ctx, agent, d)
-	case rollout.CancelAttempt:
+	case d.Kind == rollout.CancelAttempt:
 		return c.cancel(ctx, agent, d)
-	case rollout.ForgetAttempt:
+	case d.Kind == rollout.ForgetAttempt:
 		return false, c.Forget(ctx, agent, []store.Delivery{*d})
 	default:
 		return false, fmt.Errorf("effect %s/%d/%d has the kind %q, which no agent can be sent", d.Rollout, d.Seq, d.N, d.Kind)
@@ -190,9 +190,9 @@ func (c *Core) cancel(ctx context.Context, agent Agent, d *store.Delivery) (foll
 		return false, c.endWithout(ctx, workOf(d), d, notStarted("canceled before it started"))
 	case agentrpc.AttemptState_ATTEMPT_STATE_RUNNING, agentrpc.AttemptState_ATTEMPT_STATE_ENDED:
 		return true, c.delivered(ctx, []store.Delivery{*d})
-	default:
-		return false, fmt.Errorf("cancel attempt %s: the agent answered with state %s", d.Attempt, state)
+	case agentrpc.AttemptState_ATTEMPT_STATE_UNSEEN, agentrpc.AttemptState_ATTEMPT_STATE_UNSPECIFIED:
 	}
+	return false, fmt.Errorf("cancel attempt %s: the agent answered with state %s", d.Attempt, state)
 }
 
 // Forget lets the agent drop the records of attempts whose results are

@@ -58,11 +58,11 @@ type fakeAttempt struct {
 	cancel context.CancelCauseFunc
 }
 
-func newAgent(t testing.TB, subscription string) *fakeAgent {
-	t.Helper()
-	id, err := agentrpc.CreateIdentity(t.TempDir(), "agent", time.Now(), rand.Reader)
+func newAgent(tb testing.TB, subscription string) *fakeAgent {
+	tb.Helper()
+	id, err := agentrpc.CreateIdentity(tb.TempDir(), "agent", time.Now(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return &fakeAgent{
 		id: id, subscription: subscription, hostname: "web-1", incarnation: 1, changed: make(chan struct{}),
@@ -76,9 +76,9 @@ func newAgent(t testing.TB, subscription string) *fakeAgent {
 }
 
 // clone is another process with the same identity, as on a copied machine.
-func (a *fakeAgent) clone(t testing.TB) *fakeAgent {
-	t.Helper()
-	b := newAgent(t, a.subscription)
+func (a *fakeAgent) clone(tb testing.TB) *fakeAgent {
+	tb.Helper()
+	b := newAgent(tb, a.subscription)
 	b.id, b.hostname, b.incarnation = a.id, "web-1-copy", a.incarnation+1
 	return b
 }
@@ -220,7 +220,7 @@ func (a *fakeAgent) Start(_ context.Context, r *connect.Request[agentrpc.StartRe
 	}
 	var res *agentrpc.StartResponse
 	var err error
-	a.change(func() { res, err = a.start(r.Msg) })
+	a.change(func() { res, err = a.start(r.Msg) }) //nolint:contextcheck // the script outlives the call
 	if err != nil {
 		return nil, err
 	}
@@ -390,8 +390,9 @@ func (a *fakeAgent) Probe(ctx context.Context, r *connect.Request[agentrpc.Probe
 }
 
 // testLogger writes to the test's own log.
-func testLogger(t testing.TB) *slog.Logger {
-	return slog.New(slog.NewTextHandler(logWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+func testLogger(tb testing.TB) *slog.Logger {
+	tb.Helper()
+	return slog.New(slog.NewTextHandler(logWriter{tb}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
 
 type logWriter struct{ t testing.TB }

@@ -138,7 +138,7 @@ func (c *Core) Resume(ctx context.Context, agent Agent, r *store.RunningAttempt)
 			return false, nil // the effect is still there: the same attempt is sent again (fault 3)
 		}
 		return false, c.endWithout(ctx, w, nil, unknown("the agent's journal has no record of it"))
-	default:
-		return false, fmt.Errorf("query attempt %s: the agent answered with state %s", r.ID, answer.State)
+	case agentrpc.AttemptState_ATTEMPT_STATE_UNSPECIFIED:
 	}
+	return false, fmt.Errorf("query attempt %s: the agent answered with state %s", r.ID, answer.State)
 }

@@ -39,16 +39,16 @@ type rig struct {
 	ping   time.Duration
 }
 
-func newRig(t testing.TB) *rig {
-	t.Helper()
-	r := &rig{t: t, folder: t.TempDir()}
+func newRig(tb testing.TB) *rig {
+	tb.Helper()
+	r := &rig{t: tb, folder: tb.TempDir()}
 	keys, err := secret.Load(r.folder)
 	r.must(err)
-	r.db, err = store.Open(t.Context(), store.Config{Path: r.folder, Keys: keys, Now: time.Now})
+	r.db, err = store.Open(tb.Context(), store.Config{Path: r.folder, Keys: keys, Now: time.Now})
 	r.must(err)
 	r.blobs, err = blob.OpenDisk(r.folder + "/blobs")
 	r.must(err)
-	r.id, err = agentrpc.CreateIdentity(t.TempDir(), "server", time.Now(), rand.Reader)
+	r.id, err = agentrpc.CreateIdentity(tb.TempDir(), "server", time.Now(), rand.Reader)
 	r.must(err)
 	r.write(func(tx *store.Tx) error {
 		env := &resource.Environment{Document: resource.Document{SpaceID: resource.DefaultSpace}, Name: "Production"}
@@ -59,7 +59,7 @@ func newRig(t testing.TB) *rig {
 		r.env = env.ID
 		return err
 	})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if r.stop != nil {
 			r.stop()
 		}
@@ -278,9 +278,9 @@ func attemptOf(rollout, machine string, try int) string {
 	return fmt.Sprintf("%s.0.0.%s.%d", rollout, machine, try)
 }
 
-func contains(t testing.TB, text, part string) {
-	t.Helper()
+func contains(tb testing.TB, text, part string) {
+	tb.Helper()
 	if !strings.Contains(text, part) {
-		t.Errorf("%q does not contain %q", text, part)
+		tb.Errorf("%q does not contain %q", text, part)
 	}
 }

@@ -126,7 +126,7 @@ func (s *session) begin(ctx context.Context) *work {
 	if err := w.resume(ctx); err != nil {
 		s.log.ErrorContext(ctx, "read running attempts", "error", err)
 	}
-	w.tidy(ctx, s.about.Attempts)
+	w.tidy(s.about.Attempts)
 	return w
 }
 
@@ -149,7 +149,7 @@ func (s *session) ping(ctx context.Context) error {
 	s.about = about
 	s.heard.Store(true)
 	if w := s.work.Load(); w != nil {
-		w.tidy(ctx, about.Attempts)
+		w.tidy(about.Attempts)
 	}
 	return nil
 }

@@ -164,7 +164,7 @@ func (w *work) trouble(what, attempt string, err error) {
 	if w.ctx.Err() != nil || w.s.link.Err() != nil {
 		level = slog.LevelDebug
 	}
-	w.s.log.Log(w.ctx, level, what, "attempt", attempt, "error", err)
+	w.s.log.Log(w.ctx, level, "trouble with an attempt", "what", what, "attempt", attempt, "error", err)
 }
 
 // follow receives an attempt's output and result, once at a time.
@@ -254,7 +254,7 @@ func (w *work) resumeOne(r *store.RunningAttempt) {
 
 // tidy lets the agent forget the attempts that it keeps though they are closed
 // here. What this server knows nothing of stays where it is (fault 33).
-func (w *work) tidy(ctx context.Context, kept []string) {
+func (w *work) tidy(kept []string) {
 	w.mu.Lock()
 	kept = slices.DeleteFunc(slices.Clone(kept), func(id string) bool { return w.following[id] })
 	w.mu.Unlock()
@@ -263,7 +263,7 @@ func (w *work) tidy(ctx context.Context, kept []string) {
 	}
 	w.spawn(func() {
 		if err := w.s.g.core.Tidy(w.ctx, w.s.agent, w.s.m.id, kept); err != nil && w.ctx.Err() == nil {
-			w.s.log.WarnContext(ctx, "journal not tidied", "error", err)
+			w.s.log.WarnContext(w.ctx, "journal not tidied", "error", err)
 		}
 	})
 }
