@@ -4,6 +4,7 @@ package agent_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -355,6 +356,11 @@ func (m *machine) follow(attempt string, offset int64) (log string, result *agen
 	}
 }
 
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 func lines(path string) []string {
 	text, _ := os.ReadFile(path)
 	return strings.Fields(string(text))
@@ -531,6 +537,69 @@ func TestShimKilledIsUnknown(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// The agent claimed the marker first: the shim comes too late and runs nothing,
+// whatever it holds in its hands. So does one whose job was cut off.
+func TestRevokedShimRunsNothing(t *testing.T) {
+	t.Parallel()
+	ran := filepath.Join(t.TempDir(), "ran")
+	var whole bytes.Buffer
+	if err := agent.WriteJob(&whole, "A-1", job(t, "echo ran >>"+ran)); err != nil {
+		t.Fatal(err)
+	}
+	shim := func(stdin []byte, marker string) (said string) {
+		dir := t.TempDir()
+		if marker != "" {
+			if err := os.WriteFile(filepath.Join(dir, "started"), []byte(marker), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "AGENT_TEST_ROLE=shim", "AGENT_TEST_DIR="+dir)
+		cmd.Stdin = bytes.NewReader(stdin)
+		out, _ := cmd.CombinedOutput()
+		return string(out)
+	}
+	if said := shim(whole.Bytes(), `{"revoked":true}`); !strings.Contains(said, "revoked") {
+		t.Errorf("a revoked shim said %q", said)
+	}
+	for _, n := range []int{0, 3, 10, whole.Len() / 2, whole.Len() - 1} {
+		shim(whole.Bytes()[:n], "")
+	}
+	damaged := bytes.Clone(whole.Bytes())
+	damaged[len(damaged)-1] ^= 1
+	shim(damaged, "")
+	if exists(ran) {
+		t.Error("the job ran")
+	}
+	if shim(whole.Bytes(), ""); len(lines(ran)) != 1 {
+		t.Error("a whole job did not run")
+	}
+}
+
+// fault 32: the journal is lost, or went back in time; what runs keeps its
+// folder and runs on.
+func TestLostJournalHarmsNoRunningJob(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	gate := filepath.Join(t.TempDir(), "gate")
+	m.run("A-1", "until [ -e "+gate+" ]; do sleep 0.01; done")
+	m.run("A-2", "true")
+	wait(t, "the end of A-2", func() bool { return m.query("A-2").GetResult() != nil })
+	m.kill()
+	if err := os.Remove(filepath.Join(m.home, "journal")); err != nil {
+		t.Fatal(err)
+	}
+	m.start()
+	folders, _ := filepath.Glob(filepath.Join(m.home, "attempts", "*"))
+	if len(folders) != 1 {
+		t.Fatalf("%d folders, want that of the running job alone", len(folders))
+	}
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "the exit record", func() bool { return exists(filepath.Join(folders[0], "exit")) })
 }
 
 // A disk that damaged the record of an end, or of a start, costs the knowledge

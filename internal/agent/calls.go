@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/proc"
 )
 
 // startWait is how long Start waits to see the job begin before it answers that
@@ -136,6 +137,7 @@ func (s *Service) Forget(_ context.Context, req *connect.Request[agentrpc.Forget
 			s.deps.Log.Warn("remove attempt's folder", "attempt", id, "error", err)
 		}
 	}
+	proc.SweepGroups()
 	return connect.NewResponse(&agentrpc.ForgetResponse{}), nil
 }
 

@@ -8,6 +8,39 @@ import (
 	"github.com/slipwayhq/slipway/internal/proc"
 )
 
+// fault 37, 38
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	const (
+		succeeded = agentrpc.Outcome_OUTCOME_SUCCEEDED
+		failed    = agentrpc.Outcome_OUTCOME_FAILED
+		canceled  = agentrpc.Outcome_OUTCOME_CANCELED
+		timedOut  = agentrpc.Outcome_OUTCOME_TIMED_OUT
+		unknown   = agentrpc.Outcome_OUTCOME_UNKNOWN
+	)
+	left := []proc.Ref{{PID: 7}}
+	for name, c := range map[string]struct {
+		outcome agentrpc.Outcome
+		cause   error
+		left    []proc.Ref
+		want    agentrpc.Outcome
+	}{
+		"succeeded":                     {succeeded, nil, nil, succeeded},
+		"failed":                        {failed, nil, nil, failed},
+		"canceled":                      {failed, agent.CauseCanceled, nil, canceled},
+		"timed out":                     {canceled, agent.CauseTimedOut, nil, timedOut},
+		"succeeded before the cancel":   {succeeded, agent.CauseCanceled, nil, succeeded},
+		"unknown, then canceled":        {unknown, agent.CauseCanceled, nil, unknown},
+		"canceled, processes left":      {canceled, agent.CauseCanceled, left, unknown},
+		"succeeded, yet processes left": {succeeded, agent.CauseTimedOut, left, unknown},
+	} {
+		result := agent.Settle(c.outcome, c.cause, c.left)
+		if result.GetOutcome() != c.want || (result.GetReceipt() != nil) != (c.cause == nil || c.want == c.outcome && c.left == nil) {
+			t.Errorf("%s: %v, want %v", name, result, c.want)
+		}
+	}
+}
+
 // fault 9 to 14, 46
 func TestJudge(t *testing.T) {
 	t.Parallel()

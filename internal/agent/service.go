@@ -105,6 +105,7 @@ func (s *Service) folder(attempt string) Folder {
 // whose shim lives: a journal that went back in time must not cost a running
 // job its files (fault 32).
 func (s *Service) sweep() {
+	proc.SweepGroups()
 	known := map[string]bool{}
 	for _, at := range s.journal.List() {
 		known[folderName(at.ID)] = true

@@ -231,18 +231,43 @@ func (m mute) Write(p []byte) (int, error) {
 	return m.Conn.Write(p)
 }
 
-// fault 16: whichever direction is cut, both sides know within 30 s.
+// dead is a network that is gone: nothing passes, not even the end.
+type dead struct {
+	deafConn
+
+	silent chan struct{}
+}
+
+func (d dead) Write(p []byte) (int, error) { return mute{d.Conn, d.on}.Write(p) }
+
+func (d dead) Close() error {
+	if !d.on.Load() {
+		return d.Conn.Close()
+	}
+	close(d.silent)
+	return nil
+}
+
+func (d dead) Read(p []byte) (int, error) {
+	n, err := d.deafConn.Read(p)
+	if d.on.Load() {
+		<-d.silent
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+// fault 16: whichever direction is cut, or both, both sides know within 30 s.
 func TestHalfOpenIsFound(t *testing.T) {
 	t.Parallel()
-	for _, deaf := range []bool{false, true} {
+	for name, wrap := range map[string]func(net.Conn, *atomic.Bool) net.Conn{
+		"mute": func(c net.Conn, cut *atomic.Bool) net.Conn { return mute{c, cut} },
+		"deaf": func(c net.Conn, cut *atomic.Bool) net.Conn { return deafConn{c, cut} },
+		"dead": func(c net.Conn, cut *atomic.Bool) net.Conn { return dead{deafConn{c, cut}, make(chan struct{})} },
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			var cut atomic.Bool
-			agentEnd, serverEnd, _ := connected(t, func(conn net.Conn) net.Conn {
-				if deaf {
-					return deafConn{Conn: conn, on: &cut}
-				}
-				return mute{conn, &cut}
-			})
+			agentEnd, serverEnd, _ := connected(t, func(conn net.Conn) net.Conn { return wrap(conn, &cut) })
 			served := make(chan error, 1)
 			go func() { served <- agentrpc.ServeConn(t.Context(), agentEnd, agentrpc.NewHandler(&agent{})) }()
 			link, err := agentrpc.NewLink(serverEnd)
@@ -267,7 +292,7 @@ func TestHalfOpenIsFound(t *testing.T) {
 				t.Error("the agent does not know why its connection ended")
 			}
 			if d := time.Since(start); d > 30*time.Second {
-				t.Errorf("deaf=%v: found after %v", deaf, d)
+				t.Errorf("%s: found after %v", name, d)
 			}
 		})
 	}

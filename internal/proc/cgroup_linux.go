@@ -18,11 +18,26 @@ type cgroup struct {
 
 const cgroupMount = "/sys/fs/cgroup"
 
+// groupPrefix marks the groups that were made here.
+const groupPrefix = "slipway-"
+
 // newCgroup makes a group in the first hierarchy that lets it, nil if none does.
 func newCgroup(name string) *cgroup {
 	if name == "" || strings.ContainsAny(name, "/\x00\n") || strings.HasPrefix(name, ".") {
 		return nil
 	}
+	for _, h := range hierarchies() {
+		dir := filepath.Join(h.dir, groupPrefix+name)
+		if err := os.Mkdir(dir, 0o755); err == nil || os.IsExist(err) {
+			return &cgroup{dir: dir, v2: h.v2}
+		}
+	}
+	return nil
+}
+
+// hierarchies are the groups that this process is in, where groups for its
+// trees may be made below, the best first.
+func hierarchies() []cgroup {
 	text, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return nil
@@ -37,6 +52,7 @@ func newCgroup(name string) *cgroup {
 			paths[controller] = parts[2]
 		}
 	}
+	var found []cgroup
 	for _, h := range []struct{ mount, controller string }{
 		{cgroupMount, ""},
 		{cgroupMount + "/unified", ""},
@@ -47,16 +63,12 @@ func newCgroup(name string) *cgroup {
 		if !ok {
 			continue
 		}
-		parent := filepath.Join(h.mount, path)
-		if _, err := os.Stat(filepath.Join(parent, "cgroup.procs")); err != nil {
-			continue
-		}
-		dir := filepath.Join(parent, "slipway-"+name)
-		if err := os.Mkdir(dir, 0o755); err == nil || os.IsExist(err) {
-			return &cgroup{dir: dir, v2: h.controller == ""}
+		dir := filepath.Join(h.mount, path)
+		if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err == nil {
+			found = append(found, cgroup{dir: dir, v2: h.controller == ""})
 		}
 	}
-	return nil
+	return found
 }
 
 // add moves a process in. What it started before is found by descent.
@@ -109,9 +121,19 @@ func (c *cgroup) close() {
 	}
 }
 
-// ReleaseGroup removes what trees of that name left of their cgroup once all
-// that ran in it has ended.
-func ReleaseGroup(name string) { newCgroup(name).close() }
+// SweepGroups removes the cgroups of trees whose last process has ended since:
+// a daemon that outlived its tree keeps the tree's group as long as it runs.
+func SweepGroups() {
+	for _, h := range hierarchies() {
+		groups, err := filepath.Glob(filepath.Join(h.dir, groupPrefix+"*"))
+		if err != nil {
+			continue
+		}
+		for _, group := range groups {
+			_ = os.Remove(group) // the system refuses while anything runs in it
+		}
+	}
+}
 
 func (c *cgroup) write(file, text string) bool {
 	f, err := os.OpenFile(filepath.Join(c.dir, file), os.O_WRONLY, 0)

@@ -168,22 +168,34 @@ func TestPoliteEndComesFirst(t *testing.T) {
 	}
 }
 
-// A script may start a daemon: a normal end leaves it, and does not wait for
-// the output that it holds open.
+// A script may start a daemon: a normal end leaves it, does not wait for the
+// output that it holds open, and its cgroup goes once it has ended.
 func TestDaemonOutlivesNormalEnd(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "pids")
 	cmd := bash(`sleep 300 & echo $! >$1`, file)
 	cmd.Stdout = new(strings.Builder)
 	cmd.WaitDelay = 10 * time.Millisecond
-	if code, err := (&proc.Runner{}).Run(t.Context(), cmd); code != 0 || err != nil {
+	name := fmt.Sprintf("test-daemon-%d", os.Getpid())
+	groups := func() int {
+		found, _ := filepath.Glob("/sys/fs/cgroup/*/slipway-" + name)
+		more, _ := filepath.Glob("/sys/fs/cgroup/slipway-" + name)
+		return len(found) + len(more)
+	}
+	if code, err := (&proc.Runner{Options: proc.Options{Name: name}}).Run(t.Context(), cmd); code != 0 || err != nil {
 		t.Fatalf("code %d, %v", code, err)
 	}
 	daemon := pids(t, file, 1)[0]
 	if !alive(t, daemon) {
 		t.Error("the daemon was ended with the script")
 	}
+	had := groups() // none where no group can be made
+	proc.SweepGroups()
+	if groups() != had {
+		t.Error("the cgroup of a running daemon was removed")
+	}
 	proc.SignalRef(daemon, syscall.SIGKILL)
+	wait(t, "the cgroup is gone", func() bool { proc.SweepGroups(); return groups() == 0 })
 }
 
 // fault 38: a daemon that double-forked into a session of its own is caught by

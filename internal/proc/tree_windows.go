@@ -109,5 +109,5 @@ func exitCode(state *os.ProcessState) int { return state.ExitCode() }
 // AdoptOrphans does nothing: no process can leave its job object.
 func AdoptOrphans() error { return nil }
 
-// ReleaseGroup does nothing: a job object goes with its last process.
-func ReleaseGroup(string) {}
+// SweepGroups does nothing: a job object goes with its last process.
+func SweepGroups() {}

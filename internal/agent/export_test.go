@@ -1,0 +1,20 @@
+package agent
+
+import (
+	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/proc"
+)
+
+// WriteJob is how an agent hands a job to a shim.
+var WriteJob = writeJob
+
+// Ends of a job before its time.
+var (
+	CauseCanceled error = &endCause{proc.Stop{Reason: "canceled"}, agentrpc.Outcome_OUTCOME_CANCELED}
+	CauseTimedOut error = &endCause{proc.Stop{Reason: "the time limit was reached"}, agentrpc.Outcome_OUTCOME_TIMED_OUT}
+)
+
+// Settle makes the job's outcome that of the attempt.
+func Settle(outcome agentrpc.Outcome, cause error, left []proc.Ref) *agentrpc.Result {
+	return settle(&agentrpc.Result{Outcome: outcome, Receipt: &agentrpc.Receipt{}}, cause, left)
+}
