@@ -45,6 +45,10 @@ type Fleet struct {
 	tasks   sync.WaitGroup
 }
 
+// lookEvery is how often links, tasks and debts are looked at when nothing
+// wakes the fleet.
+const lookEvery = 2 * time.Second
+
 // New makes it; Run starts it.
 func New(c Config) *Fleet {
 	return &Fleet{cfg: c, log: c.Logger, running: map[string]bool{}}
@@ -57,7 +61,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 	defer stop()
 	links, stopLinks := f.cfg.DB.Watch(store.TopicSessions)
 	defer stopLinks()
-	tick := time.NewTicker(f.cfg.Sweep)
+	tick := time.NewTicker(min(f.cfg.Sweep, lookEvery))
 	defer tick.Stop()
 	defer f.tasks.Wait()
 	swept := time.Now()
@@ -65,7 +69,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 		f.log.ErrorContext(ctx, "resume health tasks", "error", err)
 	}
 	for {
-		err := errors.Join(f.queueLinked(ctx), f.startHealthTasks(ctx), f.catchUp(ctx))
+		err := errors.Join(f.queueRelinked(ctx), f.startHealthTasks(ctx), f.catchUp(ctx))
 		if now := time.Now(); now.Sub(swept) >= f.cfg.Sweep {
 			err = errors.Join(err, f.queueDue(ctx), f.sweepSilent(ctx, now.Sub(swept)))
 			swept = now

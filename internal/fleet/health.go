@@ -50,19 +50,19 @@ func MachineAdded(tx *store.Tx, by, space string, ids []string) error {
 	return nil
 }
 
-// queueLinked queues a health check of machines that have just connected: what
-// their last check said is no longer true.
-func (f *Fleet) queueLinked(ctx context.Context) error {
+// queueRelinked queues a health check of machines that have just connected or
+// whose link was lost: what their last check said is no longer true.
+func (f *Fleet) queueRelinked(ctx context.Context) error {
 	linked := false
 	if err := f.cfg.DB.Read(ctx, func(tx *store.Tx) error {
-		ids, err := store.NewlyLinked(tx)
+		ids, err := store.Relinked(tx)
 		linked = len(ids) > 0
 		return err
 	}); err != nil || !linked {
 		return err
 	}
 	return f.cfg.DB.Write(ctx, func(tx *store.Tx) error {
-		ids, err := store.NewlyLinked(tx)
+		ids, err := store.Relinked(tx)
 		if err != nil {
 			return err
 		}
@@ -88,12 +88,19 @@ func (f *Fleet) queueLinked(ctx context.Context) error {
 		}
 		for _, space := range slices.Sorted(maps.Keys(bySpace)) {
 			machines := bySpace[space]
-			if _, err := QueueHealth(tx, "system", space, fmt.Sprintf("Check health of %d machines that connected", len(machines)), machines); err != nil {
+			if _, err := QueueHealth(tx, "system", space, "Check health of "+count(len(machines))+" whose link changed", machines); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+func count(machines int) string {
+	if machines == 1 {
+		return "1 machine"
+	}
+	return fmt.Sprintf("%d machines", machines)
 }
 
 // resume puts the health tasks that a stopped server left behind back in the
@@ -159,7 +166,7 @@ func queuePolicy(tx *store.Tx, policy *resource.MachinePolicy, facts map[string]
 	if len(due) == 0 {
 		return nil
 	}
-	_, err = QueueHealth(tx, "system", policy.SpaceID, fmt.Sprintf("Check health of %d machines of %s", len(due), policy.Name), due)
+	_, err = QueueHealth(tx, "system", policy.SpaceID, fmt.Sprintf("Check health of %s of %s", count(len(due)), policy.Name), due)
 	return err
 }
 

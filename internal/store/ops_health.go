@@ -73,11 +73,17 @@ func SaveMachineFact(tx *Tx, f MachineFact) error {
 	return nil
 }
 
-// NewlyLinked are the machines and workers whose link was opened after their
-// last health check began.
-func NewlyLinked(tx *Tx) ([]string, error) {
-	return readRows(tx, "newly linked machines", `SELECT s.machine_id FROM agent_session s LEFT JOIN machine_fact f ON f.machine_id = s.machine_id
-		WHERE s.state = 'Connected' AND s.connected_at >= COALESCE(f.checked_at, 0) ORDER BY s.machine_id`, scanText)
+// lostFor is how long a link has to be lost, in milliseconds, before the
+// machine's health is looked at: an agent that restarts is back sooner.
+const lostFor = 3000
+
+// Relinked are the machines and workers whose link was opened, or lost for good
+// measure, after their last health check began.
+func Relinked(tx *Tx) ([]string, error) {
+	return readRows(tx, "relinked machines", `SELECT s.machine_id FROM agent_session s LEFT JOIN machine_fact f ON f.machine_id = s.machine_id
+		WHERE (s.state = 'Connected' AND s.connected_at >= COALESCE(f.checked_at, 0))
+		OR (s.state <> 'Connected' AND s.lost_at >= COALESCE(f.checked_at, 0) AND s.lost_at <= $1) ORDER BY s.machine_id`,
+		scanText, tx.Now().UnixMilli()-lostFor)
 }
 
 // ForgetMachine drops what the operations know of a deleted machine and tells
