@@ -7,13 +7,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/slipwayhq/slipway/internal/cli/agent"
 	"github.com/slipwayhq/slipway/internal/cli/console"
+	"github.com/slipwayhq/slipway/internal/cli/demo"
 	"github.com/slipwayhq/slipway/internal/cli/deployment"
 	"github.com/slipwayhq/slipway/internal/cli/document"
 	"github.com/slipwayhq/slipway/internal/cli/machine"
 	"github.com/slipwayhq/slipway/internal/cli/packaging"
 	"github.com/slipwayhq/slipway/internal/cli/process"
 	"github.com/slipwayhq/slipway/internal/cli/release"
+	"github.com/slipwayhq/slipway/internal/cli/server"
 	"github.com/slipwayhq/slipway/internal/cli/task"
 	"github.com/slipwayhq/slipway/internal/cli/user"
 	"github.com/slipwayhq/slipway/internal/cli/variable"
@@ -56,11 +59,12 @@ func New(c *console.Console) *cobra.Command {
 	root.SetHelpCommandGroupID("other")
 	root.AddGroup(
 		&cobra.Group{ID: "ship", Title: "Ship:"}, &cobra.Group{ID: "setup", Title: "Set up:"},
-		&cobra.Group{ID: "other", Title: "Other:"})
+		&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "other", Title: "Other:"})
 	add(root, "ship", packaging.Command(c), release.Command(c), deployment.Command(c), task.Command(c))
 	add(root, "setup", document.Environment(c), document.Lifecycle(c), document.ProjectGroup(c), document.Project(c),
 		document.Channel(c), process.Command(c), variable.Command(c), machine.Command(c), document.MachinePolicy(c),
 		document.Space(c), user.Command(c), user.APIKey(c))
+	add(root, "run", server.Command(c), agent.Command(c), agent.Token(c), demo.Command(c))
 	add(root, "other", document.Event(c), login(c), logout(c), completion(c), version(c))
 	c.Bind(root)
 	c.Adopt(root)

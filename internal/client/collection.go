@@ -114,6 +114,19 @@ func (d Document) Decode(out any) error {
 	return json.Unmarshal(data, out)
 }
 
+// DecodeField reads one field into a typed view of it; an absent field leaves
+// out as it is.
+func (d Document) DecodeField(field string, out any) error {
+	raw, ok := d[field]
+	if !ok {
+		return nil
+	}
+	if err := json.Unmarshal(raw, out); err != nil {
+		return fmt.Errorf("read %s of %s: %w", field, d.ID(), err)
+	}
+	return nil
+}
+
 // ID is the document's id.
 func (d Document) ID() string { return d.Text("Id") }
 

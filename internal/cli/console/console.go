@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,6 +118,18 @@ func (c *Console) Live() bool {
 
 // Color says whether standard error may carry colours.
 func (c *Console) Color() bool { return !c.NoColor && c.Env("NO_COLOR") == "" && c.Live() }
+
+// WithoutSecrets is an environment without what this program reads its secrets
+// from: scripts and workers inherit it, and must not find a key there (P9).
+func WithoutSecrets(environ []string) []string {
+	secrets := []string{
+		"SLIPWAY_API_KEY", "OCTOPUS_API_KEY", "OCTOPUS_ACCESS_TOKEN", "SLIPWAY_AGENT_TOKEN", "SLIPWAY_ADMIN_API_KEY", "SLIPWAY_ADMIN_PASSWORD",
+	}
+	return slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return slices.ContainsFunc(secrets, func(secret string) bool { return strings.EqualFold(name, secret) })
+	})
+}
 
 func first(values ...string) string {
 	for _, v := range values {

@@ -30,7 +30,9 @@ func (w *world) environments(ctx context.Context) error {
 	}
 	for _, policy := range policies {
 		// A laptop's machines answer at once or never.
-		err := w.edit(ctx, "/api/machinepolicies", policy.ID(), map[string]any{"ConnectionConnectTimeout": "00:00:04"})
+		err := w.edit(ctx, "/api/machinepolicies", policy.ID(), map[string]any{
+			"ConnectionConnectTimeout": "00:00:04", "PollingRequestQueueTimeout": "00:00:04",
+		})
 		if err != nil {
 			return err
 		}

@@ -116,7 +116,8 @@ func (s *supervisor) stop() error {
 	defer s.mu.Unlock()
 	var errs []error
 	for _, p := range s.list {
-		errs = append(errs, p.kill())
+		errs = append(errs, killGroup(p.cmd.Process))
+		<-p.done
 	}
 	errs = append(errs, eachShop(filepath.Join(s.folder, "machines"), killShop))
 	return errors.Join(errs...)

@@ -30,6 +30,7 @@ type world struct {
 	began  time.Time
 
 	serverURL, agentsAt string
+	thumbprint          string // of the server
 	key                 string
 	server              *process
 	cl                  *client.Client
@@ -93,6 +94,9 @@ func (w *world) open(ctx context.Context) error {
 	if err := w.startServer(ctx); err != nil {
 		return err
 	}
+	if w.thumbprint, err = w.sup.run(ctx, nil, "server", "thumbprint", "--data", filepath.Join(w.folder, "server"), "--format", "basic"); err != nil {
+		return err
+	}
 	return w.startBalancer(ctx)
 }
 
@@ -110,7 +114,12 @@ func (w *world) startServer(ctx context.Context) error {
 		if gone, last := w.server.ended(); gone {
 			return false, fmt.Errorf("it has ended: %s", last)
 		}
-		return w.cl.Get(ctx, "/api/users/me", nil, nil) == nil, nil
+		err := w.cl.Get(ctx, "/api/environments", nil, nil)
+		var away *client.UnreachableError
+		if errors.As(err, &away) {
+			return false, nil
+		}
+		return err == nil, err
 	})
 }
 
@@ -138,10 +147,10 @@ func (w *world) join(ctx context.Context, m machine, token string) error {
 	home := filepath.Join(w.folder, "machines", m.name, "agent")
 	args := []string{
 		"agent", "register", "--home", home, "--server", w.serverURL, "--name", m.name,
-		"--environment", staging, "--environment", production, "--role", m.role,
+		"--environment", staging, "--environment", production, "--role", m.role, "--trust", w.thumbprint,
 	}
 	if m.polling {
-		args = append(args, "--comms-style", "TentacleActive", "--server-comms-address", "https://"+w.agentsAt)
+		args = append(args, "--comms-style", "TentacleActive", "--server-comms-address", w.agentsAt)
 	} else {
 		port, err := freePort(ctx)
 		if err != nil {

@@ -1,0 +1,16 @@
+//go:build !linux && !windows
+
+package service
+
+import "context"
+
+// Install says that it cannot.
+func Install(_ context.Context, s *Spec, _ bool) error {
+	if err := s.validate(); err != nil {
+		return err
+	}
+	return errUnsupported
+}
+
+// Uninstall says that it cannot.
+func Uninstall(context.Context, string) error { return errUnsupported }
