@@ -81,7 +81,9 @@ func shimProcess() error {
 			return err
 		}
 	}
-	return agent.Shim(context.Background(), os.Getenv("AGENT_TEST_DIR"), os.Stdin, agent.ShimDeps{
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM) // as the real program
+	defer stop()
+	return agent.Shim(ctx, os.Getenv("AGENT_TEST_DIR"), os.Stdin, agent.ShimDeps{
 		Run: bashJob, Clock: time.Now, Grace: 200 * time.Millisecond,
 	})
 }
@@ -584,7 +586,8 @@ func TestLostJournalHarmsNoRunningJob(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
 	gate := filepath.Join(t.TempDir(), "gate")
-	m.run("A-1", "until [ -e "+gate+" ]; do sleep 0.01; done")
+	pids, done := filepath.Join(t.TempDir(), "pids"), filepath.Join(t.TempDir(), "done")
+	m.run("A-1", "echo $PPID >"+pids+"; until [ -e "+gate+" ]; do sleep 0.01; done; touch "+done)
 	m.run("A-2", "true")
 	wait(t, "the end of A-2", func() bool { return m.query("A-2").GetResult() != nil })
 	m.kill()
@@ -596,10 +599,17 @@ func TestLostJournalHarmsNoRunningJob(t *testing.T) {
 	if len(folders) != 1 {
 		t.Fatalf("%d folders, want that of the running job alone", len(folders))
 	}
+	shim, _ := strconv.Atoi(lines(pids)[0])
+	if err := syscall.Kill(shim, syscall.SIGTERM); err != nil { // nor does a signal meant for the agent
+		t.Error(err)
+	}
 	if err := os.WriteFile(gate, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	wait(t, "the exit record", func() bool { return exists(filepath.Join(folders[0], "exit")) })
+	if !exists(done) {
+		t.Error("the job did not come to its end")
+	}
 }
 
 // A disk that damaged the record of an end, or of a start, costs the knowledge

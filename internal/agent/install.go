@@ -49,8 +49,7 @@ func Exec(ctx context.Context, name string, args ...string) (output string, err 
 	return string(out), nil
 }
 
-// defaults fills in what was left empty and checks that nobody else can change
-// what the service will run (abuse 85).
+// defaults fills in what was left empty.
 func (i *Installer) defaults() error {
 	if i.Name == "" {
 		i.Name = ServiceName
@@ -71,6 +70,14 @@ func (i *Installer) defaults() error {
 		if !filepath.IsAbs(path) {
 			return resource.Errorf(resource.Invalid, "The service needs absolute paths, not %q.", path)
 		}
+	}
+	return nil
+}
+
+// check refuses to make a service of what other users can change (abuse 85).
+func (i *Installer) check() error {
+	if err := i.defaults(); err != nil {
+		return err
 	}
 	return checkPlace(i.Home, i.Program)
 }

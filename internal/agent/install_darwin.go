@@ -27,6 +27,9 @@ func (i *Installer) daemonPath() string { return "Library/LaunchDaemons/" + i.Na
 // Install writes the launchd service and starts it. Installing again brings it
 // up to date and restarts the agent.
 func (i *Installer) Install(ctx context.Context) error {
+	if err := i.check(); err != nil {
+		return err
+	}
 	if err := i.Uninstall(ctx); err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (i *Installer) unitPath() string { return "etc/systemd/system/" + i.Name + 
 // Install writes the systemd unit, enables and starts it. Installing again
 // brings the unit up to date and restarts the agent.
 func (i *Installer) Install(ctx context.Context) error {
-	if err := i.defaults(); err != nil {
+	if err := i.check(); err != nil {
 		return err
 	}
 	if err := i.place(i.unitPath(), fmt.Sprintf(unit, systemdQuote(i.Program), systemdQuote(i.Home))); err != nil {

@@ -66,6 +66,9 @@ func TestInstallSystemdUnit(t *testing.T) {
 	if err := i.Uninstall(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.RemoveAll(i.Home); err != nil {
+		t.Fatal(err)
+	}
 	if err := i.Uninstall(t.Context()); err != nil {
 		t.Errorf("removed twice: %v", err)
 	}

@@ -17,6 +17,9 @@ import (
 // Shims and scripts are in no job object of the service's, so they go on when it
 // is stopped (fault 46).
 func (i *Installer) Install(ctx context.Context) error {
+	if err := i.check(); err != nil {
+		return err
+	}
 	if err := i.Uninstall(ctx); err != nil {
 		return err
 	}

@@ -67,9 +67,12 @@ func HomeOf(attemptDir string) string { return filepath.Dir(filepath.Dir(attempt
 // Shim is the whole life of an attempt's keeper, a process of its own. It reads
 // the attempt and its job from stdin, because secrets go neither into arguments
 // nor the environment nor onto the disk (abuse 72), claims the marker, runs the
-// job, and writes the exit record. Its error means that the job never began.
+// job, and writes the exit record. Of ctx it takes the values alone: only a
+// cancellation by the agent and the time limit end the job. An error before the
+// marker means that the job never began.
 func Shim(ctx context.Context, dir string, stdin io.Reader, deps ShimDeps) error {
 	shimSignals()
+	ctx = context.WithoutCancel(ctx) // what ends the program does not end the job
 	attempt, job, err := readJob(stdin)
 	if err != nil {
 		return err
