@@ -33,6 +33,8 @@ type fakeAgent struct {
 	hostname     string
 	// run is what a script does: it writes output and returns the result.
 	run func(ctx context.Context, job *agentrpc.Job, write func(string)) *agentrpc.Result
+	// acked, when set, hears each acknowledgement of output.
+	acked func(attempt string, offset int64)
 	// before, when set, may refuse or delay an RPC.
 	before func(rpc string) error
 
@@ -303,12 +305,24 @@ func (a *fakeAgent) Cancel(_ context.Context, r *connect.Request[agentrpc.Cancel
 	return connect.NewResponse(&agentrpc.CancelResponse{State: at.state}), nil
 }
 
+// fakeCredit is how many bytes may be on their way without being acknowledged.
+const fakeCredit = 10_000
+
 func (a *fakeAgent) Follow(ctx context.Context, stream *connect.BidiStream[agentrpc.FollowRequest, agentrpc.FollowResponse]) error {
 	first, err := stream.Receive()
 	if err != nil {
 		return err
 	}
 	offset := first.Offset
+	acked := offset
+	go func() {
+		for m, err := stream.Receive(); err == nil; m, err = stream.Receive() {
+			if a.acked != nil {
+				a.acked(first.Attempt, m.Offset)
+			}
+			a.change(func() { acked = m.Offset })
+		}
+	}()
 	for {
 		var at *fakeAttempt
 		var data []byte
@@ -317,6 +331,9 @@ func (a *fakeAgent) Follow(ctx context.Context, stream *connect.BidiStream[agent
 		a.see(func() {
 			changed = a.changed
 			if at = a.attempts[first.Attempt]; at == nil {
+				return
+			}
+			if offset >= acked+fakeCredit {
 				return
 			}
 			if offset < int64(len(at.log)) {

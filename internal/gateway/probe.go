@@ -56,10 +56,11 @@ func (g *Gateway) reach(ctx context.Context, id string, f func(Agent) error) err
 	if m == nil {
 		return resource.Errorf(resource.Unavailable, "No agent is known for '%s'. Check its endpoint and thumbprint.", id)
 	}
-	if s := g.seats.of(id).taken.Load(); s != nil {
+	s, held := g.seats.of(id).now()
+	if s != nil {
 		return unreachable(m, f(s.agent))
 	}
-	if g.held(id) {
+	if held {
 		return resource.Errorf(resource.Unavailable, "The agent of '%s' is connected but gets no work; see the machine's connection for the reason.", m.name)
 	}
 	if m.address == "" {
@@ -75,14 +76,6 @@ func (g *Gateway) reach(ctx context.Context, id string, f func(Agent) error) err
 	}
 	defer func() { _ = link.Close() }()
 	return unreachable(m, f(Remote(link.Client)))
-}
-
-// held says whether the machine has links that are all held.
-func (g *Gateway) held(id string) bool {
-	seat := g.seats.of(id)
-	seat.mu.Lock()
-	defer seat.mu.Unlock()
-	return len(seat.links) > 0 && seat.taken.Load() == nil
 }
 
 func unreachable(m *machine, err error) error {

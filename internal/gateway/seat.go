@@ -74,6 +74,18 @@ func (s *seat) sit(ctx context.Context, c *session) (held string, err error) {
 	return "", err
 }
 
+// now is the session that works, if any, and otherwise whether there are links
+// that are held. It waits for one that is just about to sit: its row may be
+// seen before its seat is.
+func (s *seat) now() (working *session, held bool) {
+	if working := s.taken.Load(); working != nil {
+		return working, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken.Load(), len(s.links) > 0
+}
+
 // challenge finds out what the link in place is worth now that there is a
 // second one: dead, it is replaced; alive, the identity is in use twice.
 func (s *seat) challenge(ctx context.Context, old *session) {
