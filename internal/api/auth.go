@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"regexp"
 	"strings"
@@ -16,24 +17,24 @@ var keyHeaders = []string{"X-Octopus-ApiKey", "X-NuGet-ApiKey"}
 // authenticate finds the caller of a request; the zero Caller is nobody. A key
 // that is wrong is refused on every route, so that a client learns of it; a
 // cookie that is over is nobody's.
-func (s *Server) authenticate(r *http.Request, to *Route) (app.Caller, error) {
+func (s *Server) authenticate(ctx context.Context, r *http.Request, to *Route) (app.Caller, error) {
 	for _, header := range keyHeaders {
 		if key := strings.TrimSpace(r.Header.Get(header)); key != "" {
-			return s.cfg.Identity.ByKey(r.Context(), key)
+			return s.cfg.Identity.ByKey(ctx, key)
 		}
 	}
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, token, _ := strings.Cut(header, " ")
 		token = strings.TrimSpace(token)
 		if strings.EqualFold(scheme, "Bearer") && token != "" && to.Permission != Token {
-			return s.cfg.Identity.ByKey(r.Context(), token)
+			return s.cfg.Identity.ByKey(ctx, token)
 		}
 	}
 	who, cookie := s.session(r)
 	if cookie == "" {
 		return app.Caller{}, nil
 	}
-	caller, err := s.cfg.Identity.BySession(r.Context(), who.user, who.began)
+	caller, err := s.cfg.Identity.BySession(ctx, who.user, who.began)
 	if resource.CodeOf(err) == resource.Unauthenticated {
 		return app.Caller{}, nil
 	}

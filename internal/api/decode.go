@@ -62,8 +62,7 @@ func checkContentType(r *http.Request) error {
 }
 
 func bodyError(err error) error {
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return resource.Errorf(resource.TooLarge, "The request is larger than %d MiB. Please send less at once.", large.Limit>>20)
 	}
 	return &resource.Error{Code: resource.Invalid, Message: "The request ended before its body was complete. Please send it again.", Err: err}

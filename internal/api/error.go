@@ -67,19 +67,18 @@ func bodyOf(err error, id string) (int, ErrorBody) {
 
 // messages are the sentences of every *resource.Error that err joins.
 func messages(err error) []string {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the tree is walked by hand
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var list []string
 		for _, e := range joined.Unwrap() {
 			list = append(list, messages(e)...)
 		}
 		return list
 	}
-	var known *resource.Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*resource.Error](err); ok {
 		return []string{known.Message}
 	}
 	return nil
 }
 
-// refused is 405 in the contract's form.
+// errMethod is answered with 405.
 var errMethod = errors.New("method not allowed")

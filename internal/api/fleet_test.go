@@ -24,12 +24,12 @@ func TestSpaces(t *testing.T) {
 		}
 	}
 	r.post("/api/"+id+"/projects", object{
-		"Name": "P", "LifecycleId": r.array("/api/" + id + "/lifecycles/all")[0].(map[string]any)["Id"], "ProjectGroupId": r.array("/api/" + id + "/projectgroups/all")[0].(map[string]any)["Id"],
+		"Name": "P", "LifecycleId": sub(r.array("/api/" + id + "/lifecycles/all")[0])["Id"], "ProjectGroupId": sub(r.array("/api/" + id + "/projectgroups/all")[0])["Id"],
 	})
 	space["SpaceManagersTeams"] = []string{} // as Terraform sends it
 	space["Name"] = "Renamed"
 	changed := r.put("/api/spaces/"+id, space)
-	if changed.text("Slug") != "second" || len(changed["SpaceManagersTeams"].([]any)) != 1 {
+	if changed.text("Slug") != "second" || len(list(changed["SpaceManagersTeams"])) != 1 {
 		t.Errorf("changed: %v", changed)
 	}
 	r.want(400, "DELETE", "/api/spaces/"+id, nil)
@@ -62,12 +62,12 @@ func TestEnvironmentOrderAndSummary(t *testing.T) {
 	if got != "Prod Dev Test " {
 		t.Errorf("order: %s", got)
 	}
-	phases := r.get("/api/lifecycles/Lifecycles-1/preview")["Phases"].([]any)
-	if len(phases) != 3 || phases[0].(map[string]any)["Name"] != "Prod" {
+	phases := list(r.get("/api/lifecycles/Lifecycles-1/preview")["Phases"])
+	if len(phases) != 3 || sub(phases[0])["Name"] != "Prod" {
 		t.Errorf("phases: %v", phases)
 	}
 	summary := r.get("/api/environments/summary?hideEmptyEnvironments=true")
-	if summary["TotalMachines"] != 2.0 || summary["TotalDisabledMachines"] != 1.0 || len(summary["EnvironmentSummaries"].([]any)) != 1 {
+	if summary["TotalMachines"] != 2.0 || summary["TotalDisabledMachines"] != 1.0 || len(list(summary["EnvironmentSummaries"])) != 1 {
 		t.Errorf("summary: %v", summary)
 	}
 	if roles := r.array("/api/machineroles/all"); fmt.Sprint(roles) != "[Db web]" {
@@ -112,7 +112,7 @@ func TestMachinesKeepWhatAgentsReport(t *testing.T) {
 	if got := r.put("/api/machines/"+id, m); got["KeySha256"] != nil || got.text("Thumbprint") != "BB" {
 		t.Errorf("the key of another agent stays trusted: %v", got)
 	}
-	if got := r.get("/api/machines/" + id + "/connection"); got.text("MachineId") != id || len(got["Logs"].([]any)) != 1 {
+	if got := r.get("/api/machines/" + id + "/connection"); got.text("MachineId") != id || len(list(got["Logs"])) != 1 {
 		t.Errorf("connection: %v", got)
 	}
 	r.want(503, "GET", "/api/machines/discover?host=web&port=10933", nil)
@@ -161,7 +161,7 @@ func TestFeedsAndRules(t *testing.T) {
 		t.Fatalf("search: %v", found)
 	}
 	versions := func(query string) (list string) {
-		path := strings.SplitN(found[0].text("Links", "SearchPackageVersionsTemplate"), "{", 2)[0]
+		path := before(found[0].text("Links", "SearchPackageVersionsTemplate"), "{")
 		for _, v := range r.get(path + query).items() {
 			list += v.text("Version") + " "
 		}
@@ -193,7 +193,7 @@ func TestFeedsAndRules(t *testing.T) {
 	if rule["SatisfiesVersionRange"] != true || rule["SatisfiesPreReleaseTag"] != true || rule["IsValid"] != true {
 		t.Errorf("rule: %v", rule)
 	}
-	if bad := r.get("/api/channels/rule-test?version=1.0&versionRange=%5B1&preReleaseTag=("); bad["IsValid"] != false || len(bad["Errors"].([]any)) != 2 {
+	if bad := r.get("/api/channels/rule-test?version=1.0&versionRange=%5B1&preReleaseTag=("); bad["IsValid"] != false || len(list(bad["Errors"])) != 2 {
 		t.Errorf("bad rule: %v", bad)
 	}
 }
@@ -209,11 +209,11 @@ func TestCloneProject(t *testing.T) {
 	if clone.text("ClonedFromProjectId") != p.text("Id") || clone.text("VariableSetId") != "variableset-"+clone.text("Id") {
 		t.Errorf("clone: %v", clone)
 	}
-	copied := r.get(clone.text("Links", "Variables"))["Variables"].([]any)
+	copied := list(r.get(clone.text("Links", "Variables"))["Variables"])
 	if len(copied) != 2 {
 		t.Fatalf("variables: %v", copied)
 	}
-	if got := r.secretIn(clone.text("VariableSetId"), copied[0].(map[string]any)["Id"].(string)); got != "hush" {
+	if got := r.secretIn(clone.text("VariableSetId"), sub(copied[0]).text("Id")); got != "hush" {
 		t.Errorf("the copy's secret is %q", got)
 	}
 }

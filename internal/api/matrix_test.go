@@ -80,20 +80,16 @@ func dumpTable(t *testing.T, db *sql.DB, table string, out *strings.Builder) {
 	check(t, err)
 	var lines []string
 	for rows.Next() {
-		cells := make([]any, len(columns))
+		cells, places := make([]any, len(columns)), make([]any, len(columns))
 		for i := range cells {
-			cells[i] = new(any)
+			places[i] = &cells[i]
 		}
-		check(t, rows.Scan(cells...))
-		line := table
-		for _, c := range cells {
-			line += fmt.Sprintf("|%v", *c.(*any))
-		}
-		lines = append(lines, line)
+		check(t, rows.Scan(places...))
+		lines = append(lines, fmt.Sprintln(table, cells))
 	}
 	check(t, rows.Err())
 	slices.Sort(lines)
-	out.WriteString(strings.Join(lines, "\n") + "\n")
+	out.WriteString(strings.Join(lines, ""))
 }
 
 // pathOf is an address of a route: with a space where it has one, and with ids
@@ -103,7 +99,7 @@ func pathOf(r api.Route, space string, ids map[string]string) string {
 	if r.Scope != route.Global && space != "" {
 		path += "/" + space
 	}
-	kind := strings.Split(strings.TrimPrefix(r.Pattern, "/"), "/")[0]
+	kind, _, _ := strings.Cut(strings.TrimPrefix(r.Pattern, "/"), "/")
 	for segment := range strings.SplitSeq(strings.TrimPrefix(r.Pattern, "/"), "/") {
 		if strings.HasPrefix(segment, "{") {
 			if segment = ids[kind]; segment == "" {
@@ -220,10 +216,10 @@ func TestSpacesAreIsolated(t *testing.T) {
 	mine := r.post("/api/Spaces-2/environments", object{"Name": "Theirs"}).text("Id")
 	guest := r.member("guest", "userroles-spacemanager", "Spaces-1")
 	for _, path := range []string{"/api/Spaces-2", "/api/Spaces-2/environments", "/api/spaces/Spaces-2/environments", "/api/spaces/Spaces-2", "/api/second/environments/all"} {
-		_, real := guest.send("GET", path, nil)
+		_, there := guest.send("GET", path, nil)
 		_, none := guest.send("GET", strings.NewReplacer("Spaces-2", "Spaces-9", "second", "ninth").Replace(path), nil)
-		if strings.NewReplacer("Spaces-2", "Spaces-9", "second", "ninth").Replace(real) != none || !strings.Contains(none, "was not found") {
-			t.Errorf("%s tells a space that is there (%s) from one that is not (%s)", path, real, none)
+		if strings.NewReplacer("Spaces-2", "Spaces-9", "second", "ninth").Replace(there) != none || !strings.Contains(none, "was not found") {
+			t.Errorf("%s tells a space that is there (%s) from one that is not (%s)", path, there, none)
 		}
 	}
 	if spaces := guest.array("/api/spaces/all"); len(spaces) != 1 {

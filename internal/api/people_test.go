@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -20,7 +21,7 @@ func TestKeys(t *testing.T) {
 		t.Fatalf("ApiKey is no text: %v", made)
 	}
 	shown := r.get("/api/users/Users-1/apikeys/" + id)
-	if strings.Contains(shown.text("ApiKey", "Hint"), key) || shown["ApiKey"].(map[string]any)["HasValue"] != true {
+	if strings.Contains(shown.text("ApiKey", "Hint"), key) || sub(shown["ApiKey"])["HasValue"] != true {
 		t.Errorf("shown: %v", shown)
 	}
 	if _, raw := r.send("GET", "/api/users/Users-1/apikeys", nil); strings.Contains(raw, key) || strings.Contains(raw, "Hash") {
@@ -56,7 +57,7 @@ func TestNobodyBecomesAnother(t *testing.T) {
 	me["Username"] = "admin2"
 	plain.want(403, "PUT", me.text("Links", "Self"), me)
 	sets := plain.get("/api/users/me/permissions")
-	if len(sets["SystemPermissions"].([]any)) != 0 || len(sets["Teams"].([]any)) != 1 {
+	if len(list(sets["SystemPermissions"])) != 0 || len(list(sets["Teams"])) != 1 {
 		t.Errorf("permissions: %v", sets)
 	}
 	r.want(400, "DELETE", "/api/users/Users-1", nil)
@@ -108,12 +109,12 @@ func TestTeamsAndRoles(t *testing.T) {
 		t.Errorf("%d teams of the space", n)
 	}
 	team := r.get("/api/teams/teams-administrators")
-	roles := r.get(strings.SplitN(team.text("Links", "ScopedUserRoles"), "{", 2)[0]).items()
+	roles := r.get(before(team.text("Links", "ScopedUserRoles"), "{")).items()
 	if len(roles) == 0 || roles[0].text("TeamId") != "teams-administrators" {
 		t.Errorf("roles: %v", roles)
 	}
 	admin := r.get("/api/userroles/userroles-systemadministrator")
-	if len(admin["GrantedSystemPermissions"].([]any)) == 0 || admin["CanBeDeleted"] != false {
+	if len(list(admin["GrantedSystemPermissions"])) == 0 || admin["CanBeDeleted"] != false {
 		t.Errorf("role: %v", admin)
 	}
 	spaces := r.array("/api/users/Users-1/spaces")
@@ -139,9 +140,7 @@ func TestRegistrationToken(t *testing.T) {
 	}
 	machine := func(name string, more object) object {
 		body := object{"Name": name, "Endpoint": object{"CommunicationStyle": "TentacleActive", "Uri": "poll://abc/", "Thumbprint": "AB12"}}
-		for k, v := range more {
-			body[k] = v
-		}
+		maps.Copy(body, more)
 		return body
 	}
 	token := issue()
@@ -157,7 +156,7 @@ func TestRegistrationToken(t *testing.T) {
 		t.Fatalf("%d machines after refusals", n)
 	}
 	got := token.post("/api/machines/register", machine("web-1", object{"Roles": []string{"WEB"}}))
-	if ids := got["EnvironmentIds"].([]any); len(ids) != 1 || ids[0] != dev {
+	if ids := list(got["EnvironmentIds"]); len(ids) != 1 || ids[0] != dev {
 		t.Errorf("machine: %v", got)
 	}
 	token.want(409, "POST", "/api/machines/register", machine("web-2", nil))
@@ -248,7 +247,7 @@ func TestServerStatus(t *testing.T) {
 			t.Errorf("%s is empty", name)
 		}
 	}
-	if counts := r.get("/api/serverstatus/counts"); counts["Global"].(map[string]any)["Spaces"] != 1.0 {
+	if counts := r.get("/api/serverstatus/counts"); sub(counts["Global"])["Spaces"] != 1.0 {
 		t.Errorf("counts: %v", counts)
 	}
 	status, body := r.send(http.MethodGet, "/api/serverstatus/system-report", nil)

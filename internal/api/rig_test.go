@@ -60,7 +60,6 @@ type rig struct {
 	key    string
 	clock  atomic.Int64 // milliseconds since start
 	checks atomic.Int64 // health checks that were queued
-	tokens atomic.Int64
 }
 
 func (r *rig) now() time.Time { return start.Add(time.Duration(r.clock.Load()) * time.Millisecond) }
@@ -218,12 +217,11 @@ func (o object) text(path ...string) string {
 }
 
 func (o object) items() []object {
-	var list []object
-	items, _ := o["Items"].([]any)
-	for _, item := range items {
-		list = append(list, item.(map[string]any))
+	var items []object
+	for _, item := range list(o["Items"]) {
+		items = append(items, sub(item))
 	}
-	return list
+	return items
 }
 
 // secretIn opens a stored secret, past the API.
@@ -245,4 +243,32 @@ func (r *rig) secretIn(set, variable string) (plain string) {
 		return nil
 	}))
 	return plain
+}
+
+// before is what stands in front of a mark: an address without its template.
+func before(text, mark string) string {
+	head, _, _ := strings.Cut(text, mark)
+	return head
+}
+
+// sub is a value as the object it has to be, empty when it is none.
+func sub(v any) object {
+	switch o := v.(type) {
+	case object:
+		return o
+	case map[string]any:
+		return o
+	}
+	return nil
+}
+
+// list is a value as the array it has to be, empty when it is none.
+func list(v any) []any {
+	items, _ := v.([]any)
+	return items
+}
+
+func number(v any) float64 {
+	n, _ := v.(float64)
+	return n
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"maps"
 	"path"
 	"reflect"
 	"slices"
@@ -175,9 +176,7 @@ func (s *schemas) kind(registry huma.Registry, names *namer, k *resource.Kind) *
 	}
 	if extra := wireMembers(k); extra != nil {
 		more := registry.Schema(extra, false, k.Name+"Wire")
-		for property, of := range more.Properties {
-			schema.Properties[property] = of
-		}
+		maps.Copy(schema.Properties, more.Properties)
 		schema.Required = append(schema.Required, more.Required...)
 		delete(registry.Map(), names.name(extra, ""))
 	}
@@ -192,10 +191,7 @@ func (s *schemas) collection(k *resource.Kind, one *huma.Schema) *huma.Schema {
 		s.kinds[name] = true
 		page := s.out.Schema(reflect.TypeFor[Collection[listed]](), false, name)
 		copied := *page
-		copied.Properties = map[string]*huma.Schema{}
-		for property, of := range page.Properties {
-			copied.Properties[property] = of
-		}
+		copied.Properties = maps.Clone(page.Properties)
 		copied.Properties["Items"] = &huma.Schema{Type: huma.TypeArray, Items: one}
 		s.out.Map()[name] = &copied
 	}

@@ -55,7 +55,7 @@ func (s *Server) serve(w *writer, r *http.Request, segments []string) error {
 		return errMethod
 	}
 	call := &Call{Request: r, route: found.Value, params: found.Params, query: r.URL.Query(), status: found.Value.Success, writer: w}
-	if err := s.admit(call, found); err != nil {
+	if err := s.admit(r.Context(), call, found); err != nil {
 		return err
 	}
 	limit := found.Value.BodyLimit
@@ -67,12 +67,12 @@ func (s *Server) serve(w *writer, r *http.Request, segments []string) error {
 }
 
 // admit authenticates and authorises a call, and finds its space.
-func (s *Server) admit(c *Call, found route.Found[*Route]) error {
+func (s *Server) admit(ctx context.Context, c *Call, found route.Found[*Route]) error {
 	if err := keyInAddress(c); err != nil {
 		return err
 	}
 	from := app.Caller{IP: s.clientIP(c.Request).String(), UserAgent: printable(c.Request.UserAgent(), 300)}
-	caller, err := s.authenticate(c.Request, found.Value)
+	caller, err := s.authenticate(ctx, c.Request, found.Value)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (s *Server) admit(c *Call, found route.Found[*Route]) error {
 		return err
 	}
 	if found.InSpace {
-		if err := s.enter(c, found.Space); err != nil {
+		if err := s.enter(ctx, c, found.Space); err != nil {
 			return err
 		}
 	}
@@ -112,12 +112,12 @@ func gate(c *Call, p authz.Permission) error {
 
 // enter finds the space of a call. One that the caller may not enter is
 // answered like one that does not exist (abuse 30).
-func (s *Server) enter(c *Call, name string) error {
+func (s *Server) enter(ctx context.Context, c *Call, name string) error {
 	if name == "" {
 		c.Space = resource.DefaultSpace
 		return nil
 	}
-	id, err := s.cfg.Spaces.SpaceID(c.Context(), name)
+	id, err := s.cfg.Spaces.SpaceID(ctx, name)
 	if resource.CodeOf(err) == resource.NotFound || err == nil && !authz.CanEnter(c.Caller.Subject, id) && !open(c.route.Permission) {
 		return resource.Missing(name)
 	}

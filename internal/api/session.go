@@ -96,7 +96,7 @@ func (s *Server) logout(c *Call, _ None) (struct{}, error) {
 func (s *Server) setCookies(c *Call, who session, remember bool) {
 	value := s.seal(who)
 	for name, content := range map[string]string{sessionCookie: value, csrfCookie: s.csrfOf(value)} {
-		cookie := s.cookie(name, content)
+		cookie := s.cookie(name, content) //nolint:gosec // Secure follows the address that browsers use; scripts have to read the CSRF cookie
 		if remember {
 			cookie.Expires = who.ends
 		}
@@ -106,14 +106,14 @@ func (s *Server) setCookies(c *Call, who session, remember bool) {
 
 func (s *Server) dropCookies(c *Call) {
 	for _, name := range []string{sessionCookie, csrfCookie} {
-		cookie := s.cookie(name, "")
+		cookie := s.cookie(name, "") //nolint:gosec // as above
 		cookie.MaxAge = -1
 		http.SetCookie(c.writer, cookie)
 	}
 }
 
 func (s *Server) cookie(name, value string) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // as above
 		Name: name + s.cfg.InstallationID, Value: value, Path: "/",
 		HttpOnly: name == sessionCookie, Secure: s.cfg.SecureCookies, SameSite: http.SameSiteLaxMode,
 	}

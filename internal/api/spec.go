@@ -122,14 +122,13 @@ func operationID(method, path string) string {
 	words := strings.FieldsFunc(strings.TrimPrefix(path, "/api"), func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9')
 	})
-	id := strings.ToLower(method)
-	for _, w := range words {
-		id += strings.ToUpper(w[:1]) + w[1:]
-	}
 	if len(words) == 0 {
-		id += "Root"
+		words = []string{"root"}
 	}
-	return id
+	for i, w := range words {
+		words[i] = upperFirst(w)
+	}
+	return strings.ToLower(method) + strings.Join(words, "")
 }
 
 func jsonContent(s *huma.Schema) map[string]*huma.MediaType {

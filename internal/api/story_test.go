@@ -32,7 +32,7 @@ func TestStartUpSequence(t *testing.T) {
 	if space.text("Version") != "" || space.text("ApiVersion") != "" {
 		t.Error("the root of a space has a version")
 	}
-	if n := len(space["Links"].(map[string]any)); n != len(api.RootLinks("x"))+1 || n < 140 {
+	if n := len(sub(space["Links"])); n != len(api.RootLinks("x"))+1 || n < 140 {
 		t.Errorf("%d links", n)
 	}
 	if status, _ := r.send("GET", "/api/Spaces-404", nil); status != 404 {
@@ -148,9 +148,9 @@ func TestEveryKindReadsBackAsItWasWritten(t *testing.T) {
 		}
 		found := false
 		for _, item := range r.array("/api/Spaces-1/" + c.route + "/all") {
-			if diff := cmp.Diff(map[string]any(posted), item); item.(map[string]any)["Id"] == id && diff != "" {
+			if diff := cmp.Diff(map[string]any(posted), item); sub(item)["Id"] == id && diff != "" {
 				t.Errorf("%s POST and all:\n%s", c.route, diff)
-			} else if item.(map[string]any)["Id"] == id {
+			} else if sub(item)["Id"] == id {
 				found = true
 			}
 		}
@@ -160,7 +160,7 @@ func TestEveryKindReadsBackAsItWasWritten(t *testing.T) {
 		if slug := posted.text("Slug"); slug != "" && r.get("/api/Spaces-1/"+c.route+"/"+slug).text("Id") != id {
 			t.Errorf("%s is not found by its slug", id)
 		}
-		if name := url.PathEscape(c.body["Name"].(string)); r.get("/api/Spaces-1/"+c.route+"/"+name).text("Id") != id {
+		if name := url.PathEscape(c.body.text("Name")); r.get("/api/Spaces-1/"+c.route+"/"+name).text("Id") != id {
 			t.Errorf("%s is not found by its name", id)
 		}
 		changed := r.put("/api/Spaces-1/"+c.route+"/"+id, got)
@@ -191,7 +191,7 @@ func TestProjectComesWhole(t *testing.T) {
 		t.Fatalf("channels: %v", channels)
 	}
 	process := r.get(p.text("Links", "DeploymentProcess"))
-	if process.text("Id") != "deploymentprocess-"+id || len(process["Steps"].([]any)) != 0 {
+	if process.text("Id") != "deploymentprocess-"+id || len(list(process["Steps"])) != 0 {
 		t.Errorf("process: %v", process)
 	}
 	settings := r.get(p.text("Links", "DeploymentSettings"))
@@ -235,29 +235,29 @@ func TestProcess(t *testing.T) {
 		}},
 	}}
 	saved := r.put(process.text("Links", "Self"), process)
-	step := saved["Steps"].([]any)[0].(map[string]any)
-	action := object(step["Actions"].([]any)[0].(map[string]any))
+	step := sub(list(saved["Steps"])[0])
+	action := sub(list(step["Actions"])[0])
 	if step["StartTrigger"] != "StartAfterPrevious" || step["Id"] == "" || action.text("Id") == "" || action.text("Slug") != "deploy-web" {
 		t.Errorf("step: %v", step)
 	}
-	if _, there := step["Properties"].(map[string]any)["Gone"]; there {
+	if _, there := sub(step["Properties"])["Gone"]; there {
 		t.Error("a null came back: clients take it for a secret")
 	}
-	if diff := cmp.Diff(map[string]any{"HasValue": true, "NewValue": nil, "Hint": nil}, action["Properties"].(map[string]any)["Secret"]); diff != "" {
+	if diff := cmp.Diff(map[string]any{"HasValue": true, "NewValue": nil, "Hint": nil}, sub(action["Properties"])["Secret"]); diff != "" {
 		t.Errorf("secret:\n%s", diff)
 	}
-	if action["Properties"].(map[string]any)["Octopus.Action.Package.PackageId"] != "Shop.Web" {
+	if sub(action["Properties"])["Octopus.Action.Package.PackageId"] != "Shop.Web" {
 		t.Error("the old package properties are not in step")
 	}
 	if body := r.want(409, "PUT", process.text("Links", "Self"), process); body["Errors"] == nil {
 		t.Errorf("a lost lock: %v", body)
 	}
 	again := r.put(saved.text("Links", "Self"), saved)
-	if again["Version"] != saved["Version"].(float64)+1 {
+	if again["Version"] != number(saved["Version"])+1 {
 		t.Errorf("version %v after %v", again["Version"], saved["Version"])
 	}
-	template := r.get(strings.SplitN(saved.text("Links", "Template"), "{", 2)[0] + "?channel=Channels-1")
-	if template.text("NextVersionIncrement") != "0.0.1" || len(template["Packages"].([]any)) != 1 {
+	template := r.get(before(saved.text("Links", "Template"), "{") + "?channel=Channels-1")
+	if template.text("NextVersionIncrement") != "0.0.1" || len(list(template["Packages"])) != 1 {
 		t.Errorf("template: %v", template)
 	}
 }
@@ -275,7 +275,7 @@ func TestVariables(t *testing.T) {
 		object{"Name": "Password", "Value": "hush", "IsSensitive": true, "Type": "Sensitive"},
 	}
 	saved := r.put(set.text("Links", "Self"), set)
-	secretOf := func(s object) object { return s["Variables"].([]any)[2].(map[string]any) }
+	secretOf := func(s object) object { return sub(list(s["Variables"])[2]) }
 	if v := secretOf(saved); v["Value"] != nil || v.text("Id") == "" || v["IsSensitive"] != true || v["IsEditable"] != true {
 		t.Errorf("secret: %v", v)
 	}
@@ -286,14 +286,14 @@ func TestVariables(t *testing.T) {
 	if got := r.secretIn(kept.text("Id"), secretOf(kept).text("Id")); got != "hush" {
 		t.Errorf("writing null back left %q", got)
 	}
-	values := kept["ScopeValues"].(map[string]any)
+	values := sub(kept["ScopeValues"])
 	for _, name := range []string{"Environments", "Machines", "Actions", "Roles", "Channels", "TenantTags", "Processes"} {
 		if _, ok := values[name].([]any); !ok {
 			t.Errorf("ScopeValues.%s is %v", name, values[name])
 		}
 	}
 	preview := r.get("/api/Spaces-1/variables/preview?project=shop&environment=" + environment)
-	if v := preview["Variables"].([]any); len(v) != 2 || object(v[1].(map[string]any)).text("Value") != "dev.example.com" {
+	if v := list(preview["Variables"]); len(v) != 2 || sub(v[1]).text("Value") != "dev.example.com" {
 		t.Errorf("preview: %v", v)
 	}
 	if names := r.array("/api/Spaces-1/variables/names?project=Shop"); len(names) != 2 {

@@ -1,6 +1,7 @@
 package documents
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -85,6 +86,16 @@ func item(doc resource.Doc, err error) (any, error) {
 		return nil, err
 	}
 	return api.ItemOf(doc), nil
+}
+
+// to is a document as its Go type. Kinds and types belong together, so another
+// type is a defect of this program.
+func to[T any](doc resource.Doc) *T {
+	d, ok := any(doc).(*T)
+	if !ok {
+		panic(fmt.Sprintf("api: a %s is no %T", doc.Kind().Name, d))
+	}
+	return d
 }
 
 // must is the permission for a verb on a kind; "" makes api.New refuse the

@@ -12,7 +12,7 @@ import (
 func (a *area) machines() []api.Route {
 	k := resource.MachineKind
 	routes := append(a.crud(k, options{create: func(c *api.Call, doc resource.Doc) (resource.Doc, error) {
-		return a.docs.CreateMachine(c.Context(), c.Caller, c.Space, doc.(*resource.Machine))
+		return a.docs.CreateMachine(c.Context(), c.Caller, c.Space, to[resource.Machine](doc))
 	}}), a.crud(resource.WorkerKind, options{})...)
 	routes = append(routes, a.crud(resource.MachinePolicyKind, options{})...)
 	return append(routes,
@@ -99,7 +99,7 @@ func nodeOf(doc resource.Doc) *resource.Node {
 	if w, ok := doc.(*resource.Worker); ok {
 		return &w.Node
 	}
-	return &doc.(*resource.Machine).Node
+	return &to[resource.Machine](doc).Node
 }
 
 const sampleCheck = `# Ends with an error when the machine is not fit for work.

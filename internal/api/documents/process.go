@@ -26,7 +26,7 @@ func (a *area) processes() []api.Route {
 			return item(a.docs.ProcessOf(c.Context(), c.Caller, c.Space, c.Param("id")))
 		}),
 		api.ForKind(http.MethodPut, "/projects/{id}/deploymentprocesses", authz.ProcessEdit, "Change the deployment process of a project", k, api.One, k.New, func(c *api.Call, doc resource.Doc) (any, error) {
-			return item(a.docs.PutProcessOf(c.Context(), c.Caller, c.Space, c.Param("id"), doc.(*resource.DeploymentProcess)))
+			return item(a.docs.PutProcessOf(c.Context(), c.Caller, c.Space, c.Param("id"), to[resource.DeploymentProcess](doc)))
 		}),
 		api.Get("/projects/{id}/deploymentprocesses/template", authz.ProcessView, "What a new release has to choose", a.template).With("channel", "releaseId"),
 		api.Get("/deploymentprocesses/{process}/template", authz.ProcessView, "What a new release has to choose", a.templateOfProcess).With("channel", "releaseId"),

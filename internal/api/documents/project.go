@@ -27,7 +27,7 @@ func (a *area) projects() []api.Route {
 
 func (a *area) createProject(c *api.Call, doc resource.Doc) (resource.Doc, error) {
 	if original := c.Text("clone"); original != "" {
-		return a.docs.CloneProject(c.Context(), c.Caller, c.Space, original, doc.(*resource.Project))
+		return a.docs.CloneProject(c.Context(), c.Caller, c.Space, original, to[resource.Project](doc))
 	}
 	return a.docs.Create(c.Context(), c.Caller, c.Space, doc)
 }
@@ -41,7 +41,7 @@ func (a *area) projectChannels() []api.Route {
 	owned := func(c *api.Call, doc resource.Doc) (resource.Doc, error) {
 		project, err := a.docs.Get(c.Context(), c.Caller, resource.ProjectKind, c.Space, c.Param("id"))
 		if err == nil {
-			doc.(*resource.Channel).ProjectID = *project.Head().ID
+			to[resource.Channel](doc).ProjectID = *project.Head().ID
 		}
 		return doc, err
 	}
@@ -93,7 +93,7 @@ func (a *area) settings(c *api.Call) (DeploymentSettings, error) {
 	if err != nil {
 		return DeploymentSettings{}, err
 	}
-	return settingsOf(documents.SettingsOf(doc.(*resource.Project))), nil
+	return settingsOf(documents.SettingsOf(to[resource.Project](doc))), nil
 }
 
 func (a *area) putSettings(c *api.Call, in documents.DeploymentSettings) (DeploymentSettings, error) {

@@ -14,7 +14,7 @@ func (a *area) spaces() []api.Route {
 	return append(a.crud(k, options{
 		scope: route.Global, public: true,
 		create: func(c *api.Call, doc resource.Doc) (resource.Doc, error) {
-			return a.docs.CreateSpace(c.Context(), c.Caller, doc.(*resource.Space))
+			return a.docs.CreateSpace(c.Context(), c.Caller, to[resource.Space](doc))
 		},
 	}),
 		api.Get("/spaces/{id}/search", authz.SignedIn, "Find documents of a space by name", a.search).At(route.Global).With("keyword"),

@@ -137,7 +137,7 @@ func (a *area) projectVariables(c *api.Call) (VariableSet, error) {
 	if err != nil {
 		return VariableSet{}, err
 	}
-	return a.readSet(c, project.(*resource.Project).VariableSetID)
+	return a.readSet(c, to[resource.Project](project).VariableSetID)
 }
 
 func (a *area) readSet(c *api.Call, id string) (VariableSet, error) {
@@ -157,7 +157,7 @@ func (a *area) putProjectVariables(c *api.Call, in VariableSet) (VariableSet, er
 	if err != nil {
 		return VariableSet{}, err
 	}
-	return a.writeSet(c, project.(*resource.Project).VariableSetID, in)
+	return a.writeSet(c, to[resource.Project](project).VariableSetID, in)
 }
 
 func (a *area) writeSet(c *api.Call, id string, in VariableSet) (VariableSet, error) {

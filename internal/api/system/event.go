@@ -64,8 +64,8 @@ func eventQuery(c *api.Call) (documents.EventQuery, error) {
 		q.Spaces = spaces
 	}
 	for _, name := range []string{"regardingAny", "projects", "environments"} {
-		if any := c.List(name); any != nil {
-			q.RegardingAny = append(q.RegardingAny, any)
+		if ids := c.List(name); ids != nil {
+			q.RegardingAny = append(q.RegardingAny, ids)
 		}
 	}
 	if page.Take == 0 {

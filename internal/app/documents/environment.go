@@ -118,9 +118,9 @@ func (s *Service) SummarizeEnvironments(ctx context.Context, by app.Caller, spac
 			return err
 		}
 		for _, doc := range list {
-			one := EnvironmentSummary{MachineCounts: newCounts(), Environment: doc.(*resource.Environment)}
+			one := EnvironmentSummary{MachineCounts: newCounts(), Environment: to[resource.Environment](doc)}
 			for _, m := range all {
-				if machine := m.(*resource.Machine); slices.Contains(machine.EnvironmentIDs, one.Environment.ID) {
+				if machine := to[resource.Machine](m); slices.Contains(machine.EnvironmentIDs, one.Environment.ID) {
 					one.add(machine)
 				}
 			}
@@ -129,7 +129,7 @@ func (s *Service) SummarizeEnvironments(ctx context.Context, by app.Caller, spac
 			}
 		}
 		for _, m := range all {
-			out.add(m.(*resource.Machine))
+			out.add(to[resource.Machine](m))
 		}
 		return nil
 	})

@@ -111,7 +111,7 @@ func (s *Service) packagesOf(tx *store.Tx, by app.Caller, space, key string, wan
 	if err != nil {
 		return nil, err
 	}
-	feed := doc.(*resource.Feed)
+	feed := to[resource.Feed](doc)
 	if !feed.IsBuiltIn() {
 		return nil, nil
 	}

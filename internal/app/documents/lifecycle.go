@@ -2,6 +2,7 @@ package documents
 
 import (
 	"context"
+	"maps"
 
 	"github.com/slipwayhq/slipway/internal/app"
 	"github.com/slipwayhq/slipway/internal/resource"
@@ -16,14 +17,14 @@ func (s *Service) PreviewLifecycle(ctx context.Context, by app.Caller, space, ke
 		if err != nil {
 			return err
 		}
-		lifecycle := *doc.(*resource.Lifecycle)
+		lifecycle := *to[resource.Lifecycle](doc)
 		out = &lifecycle
 		if len(out.Phases) > 0 {
 			return nil
 		}
 		environments, _, err := s.list(tx, by, resource.EnvironmentKind, space, Query{})
 		for _, doc := range environments {
-			e := doc.(*resource.Environment)
+			e := to[resource.Environment](doc)
 			out.Phases = append(out.Phases, resource.Phase{
 				ID: "implicit-" + e.ID, Name: e.Name, AutomaticDeploymentTargets: []string{}, OptionalDeploymentTargets: []string{e.ID},
 			})
@@ -47,10 +48,9 @@ func (s *Service) Of(ctx context.Context, by app.Caller, space string, owner *re
 		if err != nil {
 			return err
 		}
-		where := map[string][]string{field: {*doc.Head().ID}}
-		for path, values := range q.Where {
-			where[path] = values
-		}
+		where := map[string][]string{}
+		maps.Copy(where, q.Where)
+		where[field] = []string{*doc.Head().ID} // a filter never widens it
 		q.Where = where
 		docs, total, err = s.list(tx, by, k, space, q)
 		return err

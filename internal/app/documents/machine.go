@@ -97,7 +97,7 @@ func (s *Service) CreateMachine(ctx context.Context, by app.Caller, space string
 		if out, err = s.create(tx, by, space, m); err != nil {
 			return err
 		}
-		return s.checkNew(tx, by, out.(*resource.Machine))
+		return s.checkNew(tx, by, to[resource.Machine](out))
 	})
 	return out, err
 }
@@ -111,7 +111,7 @@ func (s *Service) checkNew(tx *store.Tx, by app.Caller, m *resource.Machine) err
 
 // Roles are the target tags in use in a space, sorted.
 func (s *Service) Roles(ctx context.Context, by app.Caller, space string) ([]string, error) {
-	return s.distinct(ctx, by, resource.MachineKind, space, func(doc resource.Doc) []string { return doc.(*resource.Machine).Roles })
+	return s.distinct(ctx, by, resource.MachineKind, space, func(doc resource.Doc) []string { return to[resource.Machine](doc).Roles })
 }
 
 // OperatingSystems and shells are those that the machines of a space reported.
@@ -128,7 +128,7 @@ func nodeOf(doc resource.Doc) *resource.Node {
 	if w, ok := doc.(*resource.Worker); ok {
 		return &w.Node
 	}
-	return &doc.(*resource.Machine).Node
+	return &to[resource.Machine](doc).Node
 }
 
 func (s *Service) distinct(ctx context.Context, by app.Caller, k *resource.Kind, space string, of func(resource.Doc) []string) ([]string, error) {
@@ -168,8 +168,7 @@ func (s *Service) Discover(ctx context.Context, by app.Caller, space, host strin
 	}
 	found, err := s.cfg.Probe(ctx, host, port)
 	if err != nil {
-		var known *resource.Error
-		if errors.As(err, &known) {
+		if _, ok := errors.AsType[*resource.Error](err); ok {
 			return nil, err
 		}
 		return nil, &resource.Error{Code: resource.Invalid, Err: err, Message: "No agent answers there. Please check the address, and that the agent is running and listening."}

@@ -31,7 +31,7 @@ func libraryRules() rules {
 	return rules{
 		id: func(tx *store.Tx, doc resource.Doc) (string, error) {
 			id, err := tx.NextID(resource.LibraryVariableSetKind.IDPrefix)
-			any(doc).(*resource.LibraryVariableSet).VariableSetID = resource.VariableSetID(id)
+			to[resource.LibraryVariableSet](doc).VariableSetID = resource.VariableSetID(id)
 			return id, err
 		},
 		created: as(func(tx *store.Tx, l *resource.LibraryVariableSet) error {

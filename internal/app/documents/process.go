@@ -22,7 +22,7 @@ func (s *Service) Processes(ctx context.Context, by app.Caller, space string, q 
 			}
 			q.IDs = []string{}
 			for _, doc := range projects {
-				q.IDs = append(q.IDs, doc.(*resource.Project).DeploymentProcessID)
+				q.IDs = append(q.IDs, to[resource.Project](doc).DeploymentProcessID)
 			}
 		}
 		docs, total, err = s.list(tx, by, resource.DeploymentProcessKind, space, q)
@@ -50,7 +50,7 @@ func (s *Service) PutProcessOf(ctx context.Context, by app.Caller, space, projec
 	if err != nil {
 		return nil, err
 	}
-	return s.Update(ctx, by, space, p.(*resource.Project).DeploymentProcessID, process)
+	return s.Update(ctx, by, space, to[resource.Project](p).DeploymentProcessID, process)
 }
 
 // ProcessTemplate is what a form for a new release needs (octopus-api.md 2.6).
@@ -105,7 +105,7 @@ func (s *Service) Template(ctx context.Context, by app.Caller, space, project, c
 		if err != nil {
 			return err
 		}
-		out, err = s.template(tx, p, doc.(*resource.DeploymentProcess), last)
+		out, err = s.template(tx, p, to[resource.DeploymentProcess](doc), last)
 		return err
 	})
 	return out, err

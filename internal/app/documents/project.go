@@ -14,7 +14,7 @@ func projectRules() rules {
 	return rules{
 		id: func(tx *store.Tx, doc resource.Doc) (string, error) {
 			id, err := tx.NextID(resource.ProjectKind.IDPrefix)
-			p := any(doc).(*resource.Project)
+			p := to[resource.Project](doc)
 			p.VariableSetID, p.DeploymentProcessID = resource.VariableSetID(id), resource.DeploymentProcessID(id)
 			return id, err
 		},
@@ -60,7 +60,7 @@ func (s *Service) CloneProject(ctx context.Context, by app.Caller, space, origin
 		if err != nil {
 			return err
 		}
-		copied := *from.(*resource.Project)
+		copied := *to[resource.Project](from)
 		copied.Name, copied.Slug, copied.Description = in.Name, in.Slug, in.Description
 		if in.ProjectGroupID != "" {
 			copied.ProjectGroupID = in.ProjectGroupID
@@ -75,7 +75,7 @@ func (s *Service) CloneProject(ctx context.Context, by app.Caller, space, origin
 		if out, err = s.create(tx, by, space, &copied); err != nil {
 			return err
 		}
-		return s.copyParts(tx, by, from.(*resource.Project), out.(*resource.Project))
+		return s.copyParts(tx, by, to[resource.Project](from), to[resource.Project](out))
 	})
 	return out, err
 }
@@ -151,7 +151,7 @@ func (s *Service) project(tx *store.Tx, by app.Caller, space, key string) (*reso
 	if err != nil {
 		return nil, err
 	}
-	return doc.(*resource.Project), nil
+	return to[resource.Project](doc), nil
 }
 
 // DeploymentSettings is a view on a project's own fields: there is nothing
@@ -187,7 +187,7 @@ func (s *Service) PutSettings(ctx context.Context, by app.Caller, space, key str
 		if err != nil {
 			return err
 		}
-		p := *old.(*resource.Project)
+		p := *to[resource.Project](old)
 		p.ProjectConnectivityPolicy, p.DefaultGuidedFailureMode = in.ConnectivityPolicy, in.DefaultGuidedFailureMode
 		p.DefaultToSkipIfAlreadyInstalled, p.VersioningStrategy = in.DefaultToSkipIfAlreadyInstalled, in.VersioningStrategy
 		p.ReleaseNotesTemplate, p.DeploymentChangesTemplate = in.ReleaseNotesTemplate, in.DeploymentChangesTemplate
@@ -196,7 +196,7 @@ func (s *Service) PutSettings(ctx context.Context, by app.Caller, space, key str
 		if err != nil {
 			return err
 		}
-		out = SettingsOf(doc.(*resource.Project))
+		out = SettingsOf(to[resource.Project](doc))
 		return nil
 	})
 	return out, err

@@ -1,6 +1,7 @@
 package documents
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -39,14 +40,24 @@ func (s *Service) kindRules() map[*resource.Kind]rules {
 	}
 }
 
+// to is a document as its Go type. Kinds and types belong together, so another
+// type is a defect of this program.
+func to[T any](doc resource.Doc) *T {
+	d, ok := any(doc).(*T)
+	if !ok {
+		panic(fmt.Sprintf("documents: a %s is no %T", doc.Kind().Name, d))
+	}
+	return d
+}
+
 // as makes a rule for documents of one Go type.
 func as[T any](rule func(*store.Tx, *T) error) func(*store.Tx, resource.Doc) error {
-	return func(tx *store.Tx, doc resource.Doc) error { return rule(tx, any(doc).(*T)) }
+	return func(tx *store.Tx, doc resource.Doc) error { return rule(tx, to[T](doc)) }
 }
 
 // asChange is as for a rule about two versions.
 func asChange[T any](rule func(tx *store.Tx, old, doc *T) error) func(*store.Tx, resource.Doc, resource.Doc) error {
-	return func(tx *store.Tx, old, doc resource.Doc) error { return rule(tx, any(old).(*T), any(doc).(*T)) }
+	return func(tx *store.Tx, old, doc resource.Doc) error { return rule(tx, to[T](old), to[T](doc)) }
 }
 
 // keepHidden copies the hidden fields of the stored document, or clears them

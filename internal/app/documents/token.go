@@ -135,7 +135,7 @@ func (s *Service) Register(ctx context.Context, token string, from app.Caller, i
 		if err != nil {
 			return err
 		}
-		out = doc.(*resource.Machine)
+		out = to[resource.Machine](doc)
 		grant.UsesLeft, grant.UsedBy = grant.UsesLeft-1, append(grant.UsedBy, out.ID)
 		if err := store.Update(tx, grant); err != nil {
 			return err

@@ -50,7 +50,7 @@ func (s *Service) Variables(ctx context.Context, by app.Caller, space, id string
 		if err != nil {
 			return err
 		}
-		out.Set = doc.(*resource.VariableSet)
+		out.Set = to[resource.VariableSet](doc)
 		out.ScopeValues, err = s.scopeValues(tx, by, space, out.Set.OwnerID)
 		return err
 	})
@@ -63,7 +63,7 @@ func (s *Service) AllVariables(ctx context.Context, by app.Caller, space string,
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
 		docs, _, err := s.list(tx, by, resource.VariableSetKind, space, Query{IDs: ids})
 		for _, doc := range docs {
-			set := doc.(*resource.VariableSet)
+			set := to[resource.VariableSet](doc)
 			if ids == nil && resource.IsSnapshotID(set.ID) {
 				continue
 			}
@@ -101,7 +101,7 @@ func (s *Service) scopeValues(tx *store.Tx, by app.Caller, space, owner string) 
 	v.Machines = referencesOf(machines)
 	var roles []string
 	for _, doc := range machines {
-		roles = append(roles, doc.(*resource.Machine).Roles...)
+		roles = append(roles, to[resource.Machine](doc).Roles...)
 	}
 	if isOf(owner, resource.ProjectKind) {
 		if roles, err = s.projectScopes(tx, by, space, owner, &v, roles); err != nil {
@@ -189,7 +189,7 @@ func (s *Service) setsOf(tx *store.Tx, by app.Caller, space, key string) ([]*res
 			return nil, err
 		}
 		for _, doc := range libraries {
-			ids = append(ids, doc.(*resource.LibraryVariableSet).VariableSetID)
+			ids = append(ids, to[resource.LibraryVariableSet](doc).VariableSetID)
 		}
 	}
 	var sets []*resource.VariableSet
@@ -272,7 +272,7 @@ func (s *Service) previewContext(tx *store.Tx, by app.Caller, space string, proj
 		if err != nil {
 			return at, err
 		}
-		at.Machine, at.MachineRoles = *doc.Head().ID, doc.(*resource.Machine).Roles
+		at.Machine, at.MachineRoles = *doc.Head().ID, to[resource.Machine](doc).Roles
 		at.StepRoles = at.MachineRoles
 	}
 	if in.Role != "" {
