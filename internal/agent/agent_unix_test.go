@@ -588,8 +588,13 @@ func TestLostJournalHarmsNoRunningJob(t *testing.T) {
 	gate := filepath.Join(t.TempDir(), "gate")
 	pids, done := filepath.Join(t.TempDir(), "pids"), filepath.Join(t.TempDir(), "done")
 	m.run("A-1", "echo $PPID >"+pids+"; until [ -e "+gate+" ]; do sleep 0.01; done; touch "+done)
-	m.run("A-2", "true")
-	wait(t, "the end of A-2", func() bool { return m.query("A-2").GetResult() != nil })
+	m.run("A-2", "echo $PPID")
+	log, _ := m.follow("A-2", 0)
+	ended, err := strconv.Atoi(strings.TrimSpace(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "the shim of A-2 is gone", func() bool { _, err := proc.Find(ended); return errors.Is(err, proc.ErrGone) })
 	m.kill()
 	if err := os.Remove(filepath.Join(m.home, "journal")); err != nil {
 		t.Fatal(err)
@@ -599,6 +604,7 @@ func TestLostJournalHarmsNoRunningJob(t *testing.T) {
 	if len(folders) != 1 {
 		t.Fatalf("%d folders, want that of the running job alone", len(folders))
 	}
+	wait(t, "the script runs", func() bool { return len(lines(pids)) == 1 })
 	shim, _ := strconv.Atoi(lines(pids)[0])
 	if err := syscall.Kill(shim, syscall.SIGTERM); err != nil { // nor does a signal meant for the agent
 		t.Error(err)
