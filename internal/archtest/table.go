@@ -58,6 +58,7 @@ func Table() []Row {
 			"client", "server", "agent", "configure", "template", "packages", "variables",
 		}},
 		{Name: "/cmd/slipway", MayImport: []string{"cli"}},
+		{Name: "/e2e"}, // drives the built binary
 		{Name: "/bench"},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/slipwayhq/slipway/internal/rollout"
@@ -25,6 +26,7 @@ type Config struct {
 	DB     *store.DB
 	Node   string // this node's name, stable across restarts
 	Logger *slog.Logger
+	Now    func() time.Time
 }
 
 // Engine drives the rollouts that this node owns.
@@ -32,12 +34,15 @@ type Engine struct {
 	db    *store.DB
 	node  string
 	log   *slog.Logger
+	now   func() time.Time
 	owner string // node and epoch, once Run has begun
+	// renewed is when the lease was last renewed, in unix milliseconds.
+	renewed atomic.Int64
 }
 
 // New makes an engine; Run starts it.
 func New(c Config) *Engine {
-	return &Engine{db: c.DB, node: c.Node, log: c.Logger}
+	return &Engine{db: c.DB, node: c.Node, log: c.Logger, now: c.Now}
 }
 
 // Run begins a new epoch of the node, takes over what it or others left
@@ -49,11 +54,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err := e.takeOver(ctx); err != nil {
 		return err
 	}
+	e.renewed.Store(e.now().UnixMilli())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go e.keepLease(ctx, cancel)
 	for {
-		wait, err := e.round(ctx)
+		err := e.round(ctx)
 		if err != nil && ctx.Err() == nil {
 			e.log.ErrorContext(ctx, "round of turns", "error", err)
 		}
@@ -64,7 +70,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			}
 			return nil
 		case <-work:
-		case <-time.After(wait):
+		case <-time.After(pollEvery):
 		}
 	}
 }
@@ -88,12 +94,11 @@ func (e *Engine) takeOver(ctx context.Context) error {
 	return nil
 }
 
-// keepLease renews the node's lease and ends the run when it could not be
-// renewed in time, before any other node may take over (fault 27).
+// keepLease renews the node's lease and ends the run when a newer epoch of the
+// node has begun.
 func (e *Engine) keepLease(ctx context.Context, cancel context.CancelCauseFunc) {
 	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
-	renewed := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -103,30 +108,37 @@ func (e *Engine) keepLease(ctx context.Context, cancel context.CancelCauseFunc) 
 		err := e.db.Write(ctx, func(tx *store.Tx) error { return store.RenewLease(tx, e.owner) })
 		switch {
 		case err == nil:
-			renewed = time.Now()
+			e.renewed.Store(e.now().UnixMilli())
 		case errors.Is(err, store.ErrFenced):
 			cancel(store.ErrFenced)
 			return
-		case time.Since(renewed) > fenceAfter:
-			e.log.WarnContext(ctx, "lease not renewed; no turns until it is", "error", err)
+		case ctx.Err() == nil:
+			e.log.WarnContext(ctx, "lease not renewed", "error", err)
 		}
 	}
 }
 
-// round starts what may start and turns what has something to do, and says how
-// long to wait when nothing wakes it.
-func (e *Engine) round(ctx context.Context) (time.Duration, error) {
-	var errs error
-	errs = errors.Join(errs, e.dispatch(ctx))
+// fenced says that the lease could not be renewed in time: this node takes no
+// turn until it is, so that none is taken after the lease has ended for the
+// others (fault 27).
+func (e *Engine) fenced() bool {
+	return e.now().UnixMilli()-e.renewed.Load() > fenceAfter.Milliseconds()
+}
+
+// round starts what may start and turns what has something to do, until
+// nothing moves any more.
+func (e *Engine) round(ctx context.Context) error {
 	for {
+		if e.fenced() {
+			return nil
+		}
+		errs := e.dispatch(ctx)
 		var due []store.Owned
 		err := e.db.Read(ctx, func(tx *store.Tx) (err error) {
 			due, err = store.DueRollouts(tx, e.owner, piece)
 			return err
 		})
-		if err != nil || len(due) == 0 {
-			return pollEvery, errors.Join(errs, err)
-		}
+		errs = errors.Join(errs, err)
 		progress := false
 		for _, o := range due {
 			err := e.turn(ctx, o)
@@ -134,9 +146,8 @@ func (e *Engine) round(ctx context.Context) (time.Duration, error) {
 			errs = errors.Join(errs, err)
 		}
 		if !progress {
-			return pollEvery, errs
+			return errs
 		}
-		errs = errors.Join(errs, e.dispatch(ctx))
 	}
 }
 

@@ -69,7 +69,7 @@ func (n *node) read(f func(*store.Tx) error) {
 func (n *node) start() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	n.cancel, n.done = cancel, make(chan error, 1)
-	e := engine.New(engine.Config{DB: n.db, Node: "node-1", Logger: slog.New(slog.DiscardHandler)})
+	e := engine.New(engine.Config{DB: n.db, Node: "node-1", Logger: slog.New(slog.DiscardHandler), Now: time.Now})
 	go func() { n.done <- e.Run(ctx) }()
 }
 

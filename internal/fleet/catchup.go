@@ -82,8 +82,8 @@ func (f *Fleet) catchUpKey(tx *store.Tx, owed []store.Owed) error {
 
 // refuse notes why a catch-up could not even be planned.
 func (f *Fleet) refuse(tx *store.Tx, owed []store.Owed, ready []string, why error) error {
-	var known *resource.Error
-	if !errors.As(why, &known) {
+	known, ok := errors.AsType[*resource.Error](why)
+	if !ok {
 		return why
 	}
 	for i := range owed {

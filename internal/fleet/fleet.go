@@ -33,6 +33,7 @@ type Config struct {
 	Logger *slog.Logger
 	// Sweep is how often the fleet looks around when nothing wakes it.
 	Sweep time.Duration
+	Now   func() time.Time
 }
 
 // Fleet runs beside the engine on every node.
@@ -64,13 +65,13 @@ func (f *Fleet) Run(ctx context.Context) error {
 	tick := time.NewTicker(min(f.cfg.Sweep, lookEvery))
 	defer tick.Stop()
 	defer f.tasks.Wait()
-	swept := time.Now()
+	swept := f.cfg.Now()
 	if err := f.resume(ctx); err != nil && ctx.Err() == nil {
 		f.log.ErrorContext(ctx, "resume health tasks", "error", err)
 	}
 	for {
 		err := errors.Join(f.queueRelinked(ctx), f.startHealthTasks(ctx), f.catchUp(ctx))
-		if now := time.Now(); now.Sub(swept) >= f.cfg.Sweep {
+		if now := f.cfg.Now(); now.Sub(swept) >= f.cfg.Sweep {
 			err = errors.Join(err, f.queueDue(ctx), f.sweepSilent(ctx, now.Sub(swept)))
 			swept = now
 		}

@@ -177,8 +177,7 @@ func (f *Fleet) startHealthTasks(ctx context.Context) error {
 		queued, _, err = store.ListTasks(tx, store.TaskQuery{Name: healthTask, States: []store.TaskState{store.TaskQueued}, Take: 100})
 		return err
 	})
-	for i := len(queued) - 1; i >= 0; i-- {
-		task := queued[i]
+	for _, task := range slices.Backward(queued) {
 		f.mu.Lock()
 		busy := f.running[task.ID]
 		f.running[task.ID] = true
@@ -224,7 +223,7 @@ func (f *Fleet) runHealth(ctx context.Context, task *store.Task) error {
 	}
 	wait.Wait()
 	if ctx.Err() != nil {
-		return nil // the next start queues it again
+		return context.Cause(ctx) // the next start queues it again
 	}
 	return f.cfg.DB.Write(ctx, func(tx *store.Tx) error {
 		ended, err := store.GetTask(tx, task.ID)
@@ -367,8 +366,7 @@ func noteEmpty(tx *store.Tx, m *resource.Machine) error {
 func verdict(p Probed, err error) (status, summary string) {
 	switch {
 	case err != nil:
-		var known *resource.Error
-		if errors.As(err, &known) {
+		if known, ok := errors.AsType[*resource.Error](err); ok {
 			return resource.HealthUnavailable, known.Message
 		}
 		return resource.HealthUnavailable, "The agent did not answer: " + err.Error()

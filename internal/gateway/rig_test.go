@@ -115,7 +115,7 @@ func (r *rig) startEngine() {
 	r.t.Helper()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	r.runs++
-	e := engine.New(engine.Config{DB: r.db, Node: "node-1", Logger: testLogger(r.t)})
+	e := engine.New(engine.Config{DB: r.db, Node: "node-1", Logger: testLogger(r.t), Now: time.Now})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -12,6 +12,8 @@ import (
 	"github.com/slipwayhq/slipway/internal/api"
 	apideploy "github.com/slipwayhq/slipway/internal/api/deploy"
 	apidocuments "github.com/slipwayhq/slipway/internal/api/documents"
+	apiidentity "github.com/slipwayhq/slipway/internal/api/identity"
+	apisystem "github.com/slipwayhq/slipway/internal/api/system"
 	"github.com/slipwayhq/slipway/internal/app"
 	"github.com/slipwayhq/slipway/internal/app/deploy"
 	"github.com/slipwayhq/slipway/internal/app/documents"
@@ -28,15 +30,29 @@ import (
 // clients compare it with the features they look for (octopus-api.md 1.3).
 const APIVersion = "2026.1.1"
 
-// areas are all parts of the API.
-func areas(docs *documents.Service, users *identity.Service, deployments *deploy.Service, packages *feed.Service, db *store.DB) []api.Area {
-	return append(apideploy.Areas(deployments, packages, starter{db}), apidocuments.Area(docs))
+// parts are the use cases behind the API.
+type parts struct {
+	docs        *documents.Service
+	users       *identity.Service
+	deployments *deploy.Service
+	packages    *feed.Service
+	db          *store.DB
+	now         func() time.Time
+}
+
+// areas are all parts of the API. Without parts they can be described, not
+// served.
+func areas(p parts) []api.Area {
+	system := apisystem.Config{Docs: p.docs, Version: APIVersion, Now: p.now}
+	if p.now != nil {
+		system.Started = p.now()
+	}
+	return append(apideploy.Areas(p.deployments, p.packages, starter{p.db}),
+		apidocuments.Area(p.docs), apiidentity.Area(p.users), apisystem.Area(system))
 }
 
 // Spec is the OpenAPI document of the whole API, without a running server.
-func Spec() ([]byte, error) {
-	return api.Spec(areas(nil, nil, nil, nil, nil)...)
-}
+func Spec() ([]byte, error) { return api.Spec(areas(parts{})...) }
 
 // spaces finds spaces for the API's router.
 type spaces struct{ db *store.DB }

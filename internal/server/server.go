@@ -107,9 +107,9 @@ func (s *Server) wire(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	s.engine = engine.New(engine.Config{DB: s.db, Node: s.cfg.Node, Logger: s.cfg.Logger})
+	s.engine = engine.New(engine.Config{DB: s.db, Node: s.cfg.Node, Logger: s.cfg.Logger, Now: s.cfg.Now})
 	deployments := deploy.New(s.db)
-	s.fleet = fleet.New(fleet.Config{DB: s.db, Deploy: deployments, Prober: prober{s.gateway}, Logger: s.cfg.Logger, Sweep: s.cfg.Sweep})
+	s.fleet = fleet.New(fleet.Config{DB: s.db, Deploy: deployments, Prober: prober{s.gateway}, Logger: s.cfg.Logger, Sweep: s.cfg.Sweep, Now: s.cfg.Now})
 	docs, err := documents.New(documents.Config{
 		DB: s.db, HashToken: secret.Hash, NewToken: secret.NewToken,
 		CheckHealth: func(tx *store.Tx, by app.Caller, space string, machines []string) error {
@@ -142,7 +142,7 @@ func (s *Server) wireAPI(docs *documents.Service, deployments *deploy.Service, p
 		return err
 	}
 	handler, err := api.New(api.Config{
-		Identity: s.users, Spaces: spaces{s.db}, Areas: areas(docs, s.users, deployments, packages, s.db),
+		Identity: s.users, Spaces: spaces{s.db}, Areas: areas(parts{docs, s.users, deployments, packages, s.db, s.cfg.Now}),
 		Version: APIVersion, InstallationID: guid(install), SessionKey: sessionKey, SecureCookies: s.cfg.TLSCert != "",
 		Ready: s.ready, Now: s.cfg.Now, NewID: newGUID, Log: s.cfg.Logger,
 	})

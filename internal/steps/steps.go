@@ -26,7 +26,6 @@ type Type struct {
 	Validate func(properties map[string]string) error
 }
 
-
 // Lookup finds a type by its exact name.
 func Lookup(name string) (*Type, bool) {
 	t, ok := types()[name]

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/slipwayhq/slipway/internal/resource"
 )
@@ -112,16 +113,6 @@ func oneOfNames(names []string) string {
 	case 1:
 		return "'" + names[0] + "'"
 	}
-	text := ""
-	for i, name := range names {
-		switch {
-		case i == 0:
-		case i == len(names)-1:
-			text += " and "
-		default:
-			text += ", "
-		}
-		text += "'" + name + "'"
-	}
-	return text
+	last := len(names) - 1
+	return "'" + strings.Join(names[:last], "', '") + "' and '" + names[last] + "'"
 }

@@ -13,7 +13,9 @@ import (
 	"github.com/slipwayhq/slipway/internal/store"
 )
 
-// What the handlers need of the store, by the names of this area.
+// Task is a server task, TaskState where it is, TaskQuery which are wanted and
+// Receipt what a machine proved: the store's own types, by the names of this
+// area, for handlers that do not know the store.
 type (
 	Task      = store.Task
 	TaskState = store.TaskState
