@@ -60,6 +60,7 @@ func Table() []Row {
 		{Name: "/cmd/slipway", MayImport: []string{"cli"}},
 		{Name: "/e2e"}, // drives the built binary
 		{Name: "/bench"},
+		{Name: "/e2e"},
 	}
 }
 
@@ -70,7 +71,7 @@ var banned = []string{"util", "utils", "common", "helper", "helpers", "model", "
 // alone. It may import anything and only test files may import it.
 func testOnly(pkg string) bool {
 	base := path.Base(pkg)
-	return strings.HasSuffix(base, "test") || base == "sim" || base == "fakeaws"
+	return strings.HasSuffix(base, "test") || base == "sim" || base == "fakeaws" || base == "e2e"
 }
 
 // path is the row's package within the module.
