@@ -32,7 +32,7 @@ var ProjectGroupKind = &Kind{
 	NameField: "Name", Slug: true, Permission: "ProjectGroup",
 	Fields: []Field{{Path: "EnvironmentIds", List: true, Ref: "Environment", Tie: Pruned}},
 	Order:  []string{"name_key"},
-	Links:  map[string]string{"Projects": "{Self}/projects{?skip,take,partialName}"},
+	Links:  map[string]string{"Projects": "{Self}/projects"}, // clients ask it as it is
 	New:    func() Doc { return new(ProjectGroup) },
 }
 
