@@ -45,16 +45,17 @@ func New(c Config) *Engine {
 	return &Engine{db: c.DB, node: c.Node, log: c.Logger, now: c.Now}
 }
 
-// Run begins a new epoch of the node, takes over what it or others left
-// behind, and drives rollouts until the context ends. It returns
-// store.ErrFenced when the node's lease was lost: the process must not go on.
+// Run begins, unless Begin was called, and drives rollouts until the context
+// ends. It returns store.ErrFenced when the node's lease was lost: the process
+// must not go on.
 func (e *Engine) Run(ctx context.Context) error {
 	work, stop := e.db.Watch(store.TopicWork)
 	defer stop()
-	if err := e.takeOver(ctx); err != nil {
-		return err
+	if e.owner == "" {
+		if err := e.Begin(ctx); err != nil {
+			return err
+		}
 	}
-	e.renewed.Store(e.now().UnixMilli())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go e.keepLease(ctx, cancel)
@@ -75,7 +76,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-func (e *Engine) takeOver(ctx context.Context) error {
+// Begin begins a new epoch of the node, writes its former sessions off and
+// takes over the rollouts that it or others left behind. Call it before the
+// gateway opens sessions.
+func (e *Engine) Begin(ctx context.Context) error {
 	var taken []store.Owned
 	err := e.db.Write(ctx, func(tx *store.Tx) (err error) {
 		if e.owner, err = store.StartNode(tx, e.node); err != nil {
@@ -90,6 +94,7 @@ func (e *Engine) takeOver(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("take over rollouts: %w", err)
 	}
+	e.renewed.Store(e.now().UnixMilli())
 	e.log.InfoContext(ctx, "node started", "owner", e.owner, "rollouts_taken_over", len(taken))
 	return nil
 }

@@ -48,7 +48,9 @@ func (c *Core) start(ctx context.Context, agent Agent, d *store.Delivery) (follo
 		}
 		problem := "the agent's package store lost what was just sent"
 		if !sent {
-			problem, err = c.send(ctx, agent, send)
+			if err = c.sending(ctx, d); err == nil {
+				problem, err = c.send(ctx, agent, send)
+			}
 		}
 		if err != nil {
 			return false, err
@@ -57,6 +59,14 @@ func (c *Core) start(ctx context.Context, agent Agent, d *store.Delivery) (follo
 			return false, c.endWithout(ctx, workOf(d), d, notStarted(problem))
 		}
 	}
+}
+
+// sending tells the rollout that packages travel: that may take longer than the
+// machine may be silent.
+func (c *Core) sending(ctx context.Context, d *store.Delivery) error {
+	return c.DB.Write(ctx, func(tx *store.Tx) error {
+		return store.Post(tx, d.Rollout, "sending/"+d.Attempt, rollout.Event{At: tx.Now().UnixMilli(), Kind: rollout.Sending, Attempt: d.Attempt}, nil)
+	})
 }
 
 // startWith starts the attempt if the agent holds its packages, and otherwise

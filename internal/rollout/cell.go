@@ -112,6 +112,19 @@ func (t *turn) tryCell(c *Cell) {
 	t.do(Effect{Kind: StartAttempt, Attempt: a.ID, Machine: a.Executor, Cell: &c.CellKey})
 }
 
+// sending keeps a machine that is receiving packages from being taken for
+// silent.
+func (t *turn) sending(id string) {
+	a := t.w.attempt(id)
+	if a == nil || a.Outcome != OutcomeNone || a.StartedAt != 0 || t.w.Row.State != Running {
+		return
+	}
+	if c := t.w.cell(a.Cell); c != nil && c.State == CellRunning {
+		c.DueAt = t.at + sendingPatience
+		t.w.saveCell(c)
+	}
+}
+
 func (t *turn) started(id string) {
 	a := t.w.attempt(id)
 	if a == nil || a.Outcome != OutcomeNone || a.StartedAt != 0 {

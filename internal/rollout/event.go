@@ -27,6 +27,8 @@ const (
 	Continue EventKind = "Continue"
 	// SlotGranted gives a waiting cell its machine.
 	SlotGranted EventKind = "SlotGranted"
+	// Sending says that the attempt's packages are on their way to its machine.
+	Sending EventKind = "Sending"
 	// Started says that the agent has journaled the attempt.
 	Started EventKind = "Started"
 	// Ended brings an attempt's outcome.

@@ -5,8 +5,8 @@ import "fmt"
 // lost starts the patience of every attempt that runs on the machine.
 func (t *turn) lost(machine string) {
 	t.eachOpen(Filter{Executor: machine}, func(c *Cell) {
-		if c.State == CellRunning && c.DueAt == 0 {
-			c.DueAt = t.at + c.Patience
+		if due := t.at + c.Patience; c.State == CellRunning && (c.DueAt == 0 || c.DueAt > due) {
+			c.DueAt = due
 			t.w.saveCell(c)
 		}
 	})

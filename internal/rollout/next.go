@@ -13,6 +13,9 @@ const (
 	// report it.
 	cancelGrace    = 30_000
 	cancelPatience = 90_000
+	// sendingPatience is how long the packages of one attempt may travel; the
+	// loss of the link ends it sooner.
+	sendingPatience = 3_600_000
 )
 
 // Next folds one event into the rollout: it changes w and returns the effects,
@@ -26,6 +29,8 @@ func Next(p *Plan, w *Working, e Event) []Effect {
 		t.begin()
 	case SlotGranted:
 		t.slotGranted(*e.Cell)
+	case Sending:
+		t.sending(e.Attempt)
 	case Started:
 		t.started(e.Attempt)
 	case Ended:

@@ -213,6 +213,25 @@ func TestAMachineThatComesBackInTimeGoesOn(t *testing.T) {
 	want(t, "end", fmt.Sprint(m.finished), "[Succeeded]")
 }
 
+// A package that travels for longer than the machine may be silent does not
+// make it silent; a lost link does.
+func TestLongTransfersAreNotSilence(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []bool{false, true} {
+		p := plan(step("deploy", "web"))
+		m := newMemory("ServerTasks-1")
+		m.join(p, machines("web", 1)...)
+		m.fold(p, rollout.Event{At: 1000, Kind: rollout.Sending, Attempt: m.starts[0]})
+		if lost {
+			m.fold(p, rollout.Event{At: 2000, Kind: rollout.Lost, Member: "Machines-web1"})
+		}
+		m.fold(p, rollout.Event{At: 60_000, Kind: rollout.Timer})
+		if got := m.cells[rollout.CellKey{Member: "Machines-web1"}].State; (got == rollout.CellNotDeployed) != lost {
+			t.Errorf("link lost %v: cell is %s", lost, got)
+		}
+	}
+}
+
 // fault 34: a machine that a person deleted is superseded and named.
 func TestADeletedMachineIsSuperseded(t *testing.T) {
 	t.Parallel()

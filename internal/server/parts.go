@@ -54,20 +54,6 @@ func areas(p parts) []api.Area {
 // Spec is the OpenAPI document of the whole API, without a running server.
 func Spec() ([]byte, error) { return api.Spec(areas(parts{})...) }
 
-// spaces finds spaces for the API's router.
-type spaces struct{ db *store.DB }
-
-func (s spaces) SpaceID(ctx context.Context, idOrName string) (id string, err error) {
-	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		space, err := store.Find[resource.Space](tx, "", idOrName)
-		if err == nil {
-			id = space.ID
-		}
-		return err
-	})
-	return id, err
-}
-
 // prober lets the fleet ask agents through the gateway.
 type prober struct{ g *gateway.Gateway }
 

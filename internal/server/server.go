@@ -142,7 +142,7 @@ func (s *Server) wireAPI(docs *documents.Service, deployments *deploy.Service, p
 		return err
 	}
 	handler, err := api.New(api.Config{
-		Identity: s.users, Spaces: spaces{s.db}, Areas: areas(parts{docs, s.users, deployments, packages, s.db, s.cfg.Now}),
+		Identity: s.users, Spaces: docs, Areas: areas(parts{docs, s.users, deployments, packages, s.db, s.cfg.Now}),
 		Version: APIVersion, InstallationID: guid(install), SessionKey: sessionKey, SecureCookies: s.cfg.TLSCert != "",
 		Ready: s.ready, Now: s.cfg.Now, NewID: newGUID, Log: s.cfg.Logger,
 	})
@@ -211,6 +211,9 @@ func (s *Server) Thumbprint() string { return s.identity.Thumbprint() }
 // Run serves until ctx ends, then lets requests finish for up to ten seconds.
 // Scripts on machines go on; the next start takes their results in.
 func (s *Server) Run(ctx context.Context) error {
+	if err := s.engine.Begin(ctx); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.engine.Run(ctx) })
 	group.Go(func() error { return s.gateway.Run(ctx) })
