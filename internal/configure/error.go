@@ -9,14 +9,18 @@ import (
 // fileError says which file, line and variable stopped the run. Line 0 and an
 // empty variable are left out.
 func fileError(path string, line int, variable string, err error) error {
-	where := path
+	return &resource.Error{Code: resource.Invalid, Message: "The file was left as it was: " + where(path, line, variable), Err: err}
+}
+
+// where names a place in a file for people.
+func where(path string, line int, variable string) string {
 	if line > 0 {
-		where = fmt.Sprintf("%s, line %d", path, line)
+		path = fmt.Sprintf("%s, line %d", path, line)
 	}
 	if variable != "" {
-		where += fmt.Sprintf(", variable '%s'", variable)
+		path += fmt.Sprintf(", variable '%s'", variable)
 	}
-	return &resource.Error{Code: resource.Invalid, Message: "The file was left as it was: " + where, Err: err}
+	return path
 }
 
 // syntaxError is where a document stops being one.

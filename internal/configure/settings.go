@@ -49,7 +49,7 @@ func (r *run) editSettings(path string, raw []byte) ([]byte, Change, error) {
 	}
 	if err != nil {
 		if r.opts.IgnoreSettingsErrors {
-			r.warn("%s: left as it is, it is no XML: %v", path, err)
+			r.warn("%s: left as it is, it is no XML: %v", where(path, syntaxLine(err), ""), err)
 			return raw, s.change, nil
 		}
 		return nil, s.change, fileError(path, syntaxLine(err), "", err)
