@@ -58,13 +58,22 @@ func (p Phase) State() agentrpc.AttemptState {
 		return agentrpc.AttemptState_ATTEMPT_STATE_UNSEEN
 	case Starting, Running:
 		return agentrpc.AttemptState_ATTEMPT_STATE_RUNNING
-	case Ended:
+	case Ended, Forgotten:
 		return agentrpc.AttemptState_ATTEMPT_STATE_ENDED
-	case Closed, Forgotten:
+	case Closed:
 		return agentrpc.AttemptState_ATTEMPT_STATE_CLOSED
 	default:
 		return agentrpc.AttemptState_ATTEMPT_STATE_UNSPECIFIED
 	}
+}
+
+// forgotten is what is left of an attempt that the server told the agent to
+// forget. It may have run: a server that asks again has lost its own record
+// (faults 24, 33) and must not take it for one that never started.
+func forgotten(id string) *Attempt {
+	return &Attempt{ID: id, Phase: Forgotten, Result: &agentrpc.Result{
+		Outcome: agentrpc.Outcome_OUTCOME_UNKNOWN, Reason: "the server had this attempt's result and told the agent to forget it",
+	}}
 }
 
 // Order is what the server says with every call about an attempt.

@@ -43,7 +43,7 @@ func (a *Attempts) Apply(r Record) error {
 	case RecordClosed:
 		at.Phase = Closed
 	case RecordForgotten:
-		a.byID[r.Attempt] = &Attempt{ID: r.Attempt, Phase: Forgotten}
+		a.byID[r.Attempt] = forgotten(r.Attempt)
 		a.forgotten = append(a.forgotten, r.Attempt)
 		a.trim()
 	case RecordEpoch:

@@ -84,7 +84,7 @@ func (f *follower) run(ctx context.Context) error {
 		f.service.mu.Lock()
 		at := f.service.journal.Get(f.folder.Attempt)
 		f.service.mu.Unlock()
-		if state := at.Phase.State(); state == agentrpc.AttemptState_ATTEMPT_STATE_UNSEEN || state == agentrpc.AttemptState_ATTEMPT_STATE_CLOSED {
+		if at.Phase == Unseen || at.Phase == Closed || at.Phase == Forgotten {
 			return connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no attempt %s here", f.folder.Attempt))
 		}
 		whole, err := f.send(buffer)

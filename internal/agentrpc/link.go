@@ -21,9 +21,10 @@ const (
 	// LargeMessage bounds a job on its way in and a result on its way out: a
 	// result carries the receipt's file list, a job every variable.
 	LargeMessage = 32 << 20
-	maxFrame     = 1 << 20
-	maxHeader    = 64 << 10
-	maxStreams   = 256
+	// maxFrame is also what the peer buffers for each open stream.
+	maxFrame   = 64 << 10
+	maxHeader  = 64 << 10
+	maxStreams = 256
 )
 
 // A silent connection is pinged and then closed, so that a half-open one is
