@@ -404,7 +404,7 @@ func TestAttemptFromStartToForget(t *testing.T) {
 	if _, err := m.link.Client.Forget(t.Context(), connect.NewRequest(&agentrpc.ForgetRequest{Attempts: []string{"A-1"}})); err != nil {
 		t.Fatal(err)
 	}
-	if folders() != 0 || m.query("A-1").GetState() != agentrpc.AttemptState_ATTEMPT_STATE_CLOSED {
+	if folders() != 0 || m.query("A-1").GetState() != agentrpc.AttemptState_ATTEMPT_STATE_ENDED {
 		t.Errorf("%d folders, %v after it was forgotten", folders(), m.query("A-1"))
 	}
 }
