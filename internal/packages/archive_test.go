@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -350,13 +351,14 @@ func TestZipDifferentials(t *testing.T) {
 	second := bytes.Index(good[directory+4:], []byte("PK\x01\x02")) + directory + 4
 	end := bytes.Index(good, []byte("PK\x05\x06"))
 	cases := map[string]func(b []byte) []byte{
-		"local name":     func(b []byte) []byte { b[30] = 'X'; return b },
-		"directory name": func(b []byte) []byte { b[directory+46] = 'X'; return b },
-		"method":         func(b []byte) []byte { b[8] = 0; return b },
-		"plain size":     func(b []byte) []byte { binary.LittleEndian.PutUint32(b[directory+24:], 3); return b },
-		"packed size":    func(b []byte) []byte { binary.LittleEndian.PutUint32(b[directory+20:], 1<<20); return b },
-		"checksum":       func(b []byte) []byte { b[directory+16] ^= 1; return b },
-		"encrypted":      func(b []byte) []byte { b[directory+8] |= 1; return b },
+		"local name":      func(b []byte) []byte { b[30] = 'X'; return b },
+		"directory name":  func(b []byte) []byte { b[directory+46] = 'X'; return b },
+		"method":          func(b []byte) []byte { b[8] = 0; return b },
+		"plain size":      func(b []byte) []byte { binary.LittleEndian.PutUint32(b[directory+24:], 3); return b },
+		"packed size":     func(b []byte) []byte { binary.LittleEndian.PutUint32(b[directory+20:], 1<<20); return b },
+		"checksum":        func(b []byte) []byte { b[directory+16] ^= 1; return b },
+		"encrypted":       func(b []byte) []byte { b[directory+8] |= 1; b[6] |= 1; return b },
+		"junk before end": func(b []byte) []byte { return slices.Insert(b, end, []byte("0123456789")...) },
 		"overlap": func(b []byte) []byte {
 			copy(b[second+42:second+46], b[directory+42:directory+46])
 			copy(b[second+46:], b[directory+46:directory+53])
@@ -383,6 +385,95 @@ func TestZipDifferentials(t *testing.T) {
 	}
 	checkRefused(t, zipOf(t, member{name: "a", body: "1"}, member{name: "a", body: "2"}), ".zip", "duplicate")
 	checkRefused(t, good, ".rar", "unknown extension")
+	checkRefused(t, nested(t), ".zip", "entry inside another's data")
+	empty := append([]byte("PK\x05\x06"), make([]byte, 18)...)
+	behind := shifted(t, int64(len(empty)))
+	binary.LittleEndian.PutUint16(empty[20:], uint16(len(behind)))
+	checkRefused(t, append(empty, behind...), ".zip", "archive in the comment of another")
+}
+
+func stored(t *testing.T, w *zip.Writer, name string, body []byte) {
+	t.Helper()
+	f, err := w.CreateRaw(&zip.FileHeader{
+		Name: name, CRC32: crc32.ChecksumIEEE(body), CompressedSize64: uint64(len(body)), UncompressedSize64: uint64(len(body)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(body); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// nested is an archive of a.bin and b.txt, the second of which lies in the
+// content of the first.
+func nested(t *testing.T) []byte {
+	t.Helper()
+	var inner, outer bytes.Buffer
+	w := zip.NewWriter(&inner)
+	stored(t, w, "b.txt", []byte("inner"))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content := inner.Bytes()[:bytes.Index(inner.Bytes(), []byte("PK\x01\x02"))]
+	w = zip.NewWriter(&outer)
+	stored(t, w, "a.bin", content)
+	stored(t, w, "b.txt", []byte("inner"))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := outer.Bytes()
+	directory := bytes.Index(b, []byte("PK\x01\x02"))
+	second := bytes.LastIndex(b, []byte("PK\x01\x02"))
+	binary.LittleEndian.PutUint32(b[second+42:], 30+uint32(len("a.bin")))
+	b = slices.Delete(b, directory-len(content), directory)
+	end := bytes.LastIndex(b, []byte("PK\x05\x06"))
+	binary.LittleEndian.PutUint32(b[end+16:], uint32(directory-len(content)))
+	return b
+}
+
+// shifted is an archive for the place in a file that is given.
+func shifted(t *testing.T, offset int64) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	w.SetOffset(offset)
+	stored(t, w, "b.txt", []byte("body"))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// What is in the folder already is never written over, and the caller's own
+// limits count.
+func TestExtractIntoUsedFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	raw := tarOf(t, member{name: "a", body: "x"}, member{name: "b"}, member{name: "c"})
+	src := packages.Source{Reader: bytes.NewReader(raw), Size: int64(len(raw)), Ext: ".tar"}
+	if _, err := packages.Extract(t.Context(), src, root, packages.ExtractOptions{Limits: packages.DefaultLimits()}); resource.CodeOf(err) != resource.Invalid {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "a")); string(got) != "mine" {
+		t.Error(string(got), err)
+	}
+	if err := os.Remove(filepath.Join(dir, "a")); err != nil {
+		t.Fatal(err)
+	}
+	limits := packages.DefaultLimits()
+	limits.Entries = 2
+	if _, err := packages.Extract(t.Context(), src, root, packages.ExtractOptions{Limits: limits}); resource.CodeOf(err) != resource.TooLarge {
+		t.Error(err)
+	}
 }
 
 func TestFullDiskIsNotTheArchivesFault(t *testing.T) {

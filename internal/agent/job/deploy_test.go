@@ -271,6 +271,8 @@ func TestCustomFolder(t *testing.T) {
 	r = m.deploy(p, setting, custom)
 	m.want(r, succeeded, "")
 	m.wantLog("3 files to " + custom + "; 2 of them were the same already")
+	r = m.deploy(p, setting, "relative/#{Password}", "!Password", "hunter22")
+	m.want(r, failed, "relative/********") // abuse 73
 	for _, bad := range []string{"relative/dir", "#{Nobody}/x", m.path("apps"), m.dir, "#{Octopus.Action.Package.InstallationDirectoryPath}/x"} {
 		m.want(m.deploy(p, setting, bad), failed, "")
 	}

@@ -152,14 +152,14 @@ func notStarted(format string, args ...any) error {
 }
 
 func (a *attempt) result(ctx context.Context, err error) *agentrpc.Result {
-	r := &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_SUCCEEDED, Receipt: a.receipt, Outputs: a.outputs}
+	r := &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_SUCCEEDED, Outputs: a.outputs}
 	for _, o := range a.log.Collected().Outputs {
 		r.Outputs = append(r.Outputs, &agentrpc.OutputVariable{Name: o.Name, Value: o.Value, Sensitive: o.Sensitive})
 	}
 	if err == nil {
+		r.Receipt = a.receipt
 		return r
 	}
-	r.Receipt = nil
 	r.Outcome, r.Reason = agentrpc.Outcome_OUTCOME_FAILED, sentence(err)
 	if e, ok := errors.AsType[*ended](err); ok {
 		r.Outcome, r.ExitCode, r.Reason = e.outcome, int32(e.code), e.reason
