@@ -97,6 +97,9 @@ func TestCorruptPackage(t *testing.T) {
 	contains(t, at.Reason, pkg.SHA256)
 	sum := sha256.Sum256([]byte("altered on disk!"))
 	contains(t, at.Reason, hex.EncodeToString(sum[:]))
+	if c := r.view(id).Cells[0]; c.State != rollout.CellFailed {
+		t.Errorf("cell %+v", c)
+	}
 }
 
 // An agent that is busy or has no room answers NotStarted: the cell is tried

@@ -102,9 +102,15 @@ func reason(err error) string {
 // maxReason bounds a reason's bytes.
 const maxReason = 2000
 
-// notStarted is the end of an attempt that provably did not start.
+// notStarted is the end of an attempt that provably did not start and may start
+// another time.
 func notStarted(why string) *rollout.End {
 	return &rollout.End{Outcome: rollout.OutcomeNotStarted, Reason: why, Retry: true}
+}
+
+// neverStarts is the end of one for a reason that does not pass by itself.
+func neverStarts(why string) *rollout.End {
+	return &rollout.End{Outcome: rollout.OutcomeNotStarted, Reason: why}
 }
 
 // postStarted tells the rollout that the agent has journaled the attempt.

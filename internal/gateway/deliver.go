@@ -46,17 +46,17 @@ func (c *Core) start(ctx context.Context, agent Agent, d *store.Delivery) (follo
 		if err != nil || len(send) == 0 {
 			return follow, err
 		}
-		problem := "the agent's package store lost what was just sent"
+		end := notStarted("the agent's package store lost what was just sent")
 		if !sent {
 			if err = c.sending(ctx, d); err == nil {
-				problem, err = c.send(ctx, agent, send)
+				end, err = c.send(ctx, agent, send)
 			}
 		}
 		if err != nil {
 			return false, err
 		}
-		if problem != "" {
-			return false, c.endWithout(ctx, workOf(d), d, notStarted(problem))
+		if end != nil {
+			return false, c.endWithout(ctx, workOf(d), d, end)
 		}
 	}
 }

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"slices"
 
+	"connectrpc.com/connect"
+
 	"github.com/slipwayhq/slipway/internal/agentrpc"
 	"github.com/slipwayhq/slipway/internal/blob"
+	"github.com/slipwayhq/slipway/internal/rollout"
 )
 
 // missing are the packages that the agent's store does not hold, each once.
@@ -39,11 +42,13 @@ func (c *Core) missing(ctx context.Context, agent Agent, list []*agentrpc.Packag
 }
 
 // send puts packages into the agent's store; one that the agent refuses,
-// because of its digest for instance, is sent once more (fault 42).
-func (c *Core) send(ctx context.Context, agent Agent, list []*agentrpc.Package) (problem string, err error) {
+// because of its digest for instance, is sent once more (fault 42). end is how
+// the attempt ends without having started, nil when it may start; only a full
+// disk may be another one later.
+func (c *Core) send(ctx context.Context, agent Agent, list []*agentrpc.Package) (end *rollout.End, err error) {
 	free, err := c.Transfers.take(ctx)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer free()
 	for _, p := range list {
@@ -53,14 +58,16 @@ func (c *Core) send(ctx context.Context, agent Agent, list []*agentrpc.Package) 
 		}
 		switch {
 		case errors.Is(err, blob.ErrNotFound):
-			return fmt.Sprintf("the server no longer has package %s %s (%s)", p.PackageId, p.Version, p.Sha256), nil
+			return neverStarts(fmt.Sprintf("the server no longer has package %s %s (%s)", p.PackageId, p.Version, p.Sha256)), nil
 		case refusal(err):
-			return fmt.Sprintf("the agent refuses package %s %s: %s", p.PackageId, p.Version, reason(err)), nil
+			end := notStarted(fmt.Sprintf("the agent refuses package %s %s: %s", p.PackageId, p.Version, reason(err)))
+			end.Retry = connect.CodeOf(err) == connect.CodeResourceExhausted
+			return end, nil
 		case err != nil:
-			return "", fmt.Errorf("send package %s %s: %w", p.PackageId, p.Version, err)
+			return nil, fmt.Errorf("send package %s %s: %w", p.PackageId, p.Version, err)
 		}
 	}
-	return "", nil
+	return nil, nil
 }
 
 func (c *Core) sendOnce(ctx context.Context, agent Agent, p *agentrpc.Package) error {

@@ -161,7 +161,7 @@ func (t *turn) ended(id string, end *End) {
 			a.Outcome, a.Reason = OutcomeFailed, problem
 		}
 	}
-	t.closeByOutcome(c, a)
+	t.closeByOutcome(c, a, end.Retry)
 }
 
 func (t *turn) closeAttempt(a *Attempt, end *End) {
@@ -212,7 +212,8 @@ func wrongReceipt(spec *Action, a *Attempt, r *Receipt) string {
 }
 
 // closeByOutcome gives the cell the state that its attempt's outcome means.
-func (t *turn) closeByOutcome(c *Cell, a *Attempt) {
+// retry says that what kept it from starting may pass.
+func (t *turn) closeByOutcome(c *Cell, a *Attempt, retry bool) {
 	canceling := t.w.Row.State == Canceling
 	switch a.Outcome {
 	case OutcomeSucceeded:
@@ -227,6 +228,8 @@ func (t *turn) closeByOutcome(c *Cell, a *Attempt) {
 		switch {
 		case canceling:
 			t.closeCell(c, CellCanceled, a.Reason)
+		case !retry:
+			t.closeCell(c, CellFailed, "did not start: "+a.Reason)
 		case c.Tries < maxTries:
 			t.pause(c, a.Reason)
 		default:

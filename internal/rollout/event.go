@@ -56,7 +56,8 @@ type End struct {
 	LogLength int64  `json:",omitempty"`
 	Warnings  bool   `json:",omitempty"`
 	// Retry asks for another try of an attempt that provably did not start and
-	// may start later: the machine was busy or its disk full.
+	// may start later: the machine was busy or its disk full. Without it the
+	// attempt's cell has failed: a damaged package is damaged the next time too.
 	Retry   bool     `json:",omitempty"`
 	Receipt *Receipt `json:",omitempty"`
 	Outputs []Set    `json:",omitempty"`

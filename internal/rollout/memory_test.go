@@ -198,7 +198,9 @@ func (m *memory) send(p *rollout.Plan, at int64) []string {
 }
 
 func (m *memory) end(p *rollout.Plan, at int64, id string, outcome rollout.Outcome) {
-	m.fold(p, rollout.Event{At: at, Kind: rollout.Ended, Attempt: id, End: &rollout.End{Outcome: outcome, Reason: string(outcome)}})
+	m.fold(p, rollout.Event{At: at, Kind: rollout.Ended, Attempt: id, End: &rollout.End{
+		Outcome: outcome, Reason: string(outcome), Retry: outcome == rollout.OutcomeNotStarted,
+	}})
 }
 
 func (m *memory) join(p *rollout.Plan, machines ...rollout.Member) {

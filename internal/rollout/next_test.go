@@ -269,6 +269,20 @@ func TestOnlyNotStartedIsRetried(t *testing.T) {
 	}
 }
 
+// fault 42: what will not pass by itself is not tried again.
+func TestNotStartedForGoodHasFailed(t *testing.T) {
+	t.Parallel()
+	p := plan(step("deploy", "web"))
+	m := newMemory("ServerTasks-1")
+	m.join(p, machines("web", 1)...)
+	id := m.send(p, 10)[0]
+	m.fold(p, rollout.Event{At: 20, Kind: rollout.Ended, Attempt: id, End: &rollout.End{Outcome: rollout.OutcomeNotStarted, Reason: "the package is damaged"}})
+	want(t, "end", fmt.Sprint(m.finished), "[Failed]")
+	if c := m.cells[rollout.CellKey{Member: "Machines-web1"}]; c.State != rollout.CellFailed || c.Reason != "did not start: the package is damaged" || len(m.attempts) != 1 {
+		t.Errorf("cell %+v after %d attempts", c, len(m.attempts))
+	}
+}
+
 // P1: a package counts as installed only with the right receipt.
 func TestSuccessNeedsTheRightReceipt(t *testing.T) {
 	t.Parallel()
