@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"io"
 	"time"
 
@@ -200,7 +201,7 @@ func (r *putReader) Read(p []byte) (int, error) {
 				return 0, err
 			}
 			if r.left > 0 {
-				return 0, io.ErrUnexpectedEOF
+				return 0, fmt.Errorf("it ended %d bytes before the size in its header: %w", r.left, io.ErrUnexpectedEOF)
 			}
 			return 0, io.EOF
 		}

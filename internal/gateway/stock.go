@@ -60,7 +60,7 @@ func (c *Core) send(ctx context.Context, agent Agent, list []*agentrpc.Package) 
 		case errors.Is(err, blob.ErrNotFound):
 			return neverStarts(fmt.Sprintf("the server no longer has package %s %s (%s)", p.PackageId, p.Version, p.Sha256)), nil
 		case refusal(err):
-			end := notStarted(fmt.Sprintf("the agent refuses package %s %s: %s", p.PackageId, p.Version, reason(err)))
+			end := notStarted(fmt.Sprintf("the agent refuses package %s %s (%s): %s", p.PackageId, p.Version, p.Sha256, reason(err)))
 			end.Retry = connect.CodeOf(err) == connect.CodeResourceExhausted
 			return end, nil
 		case err != nil:
