@@ -25,6 +25,9 @@ type RunDeps struct {
 	Random  func() float64 // 0 up to but not including 1
 	Log     *slog.Logger
 	Version string
+	// Locked is called once this process alone has the home, before it serves,
+	// with the attempts that may still run: the place to clean up in. May be nil.
+	Locked func(live []string) error
 	// Listening hears the address that a listening agent accepts on; may be
 	// nil.
 	Listening func(address string)
@@ -75,6 +78,11 @@ func Run(ctx context.Context, home string, config *Config, deps RunDeps) error {
 	if err != nil {
 		return fmt.Errorf("run agent: %w", err)
 	}
+	if deps.Locked != nil {
+		if err := deps.Locked(liveAttempts(journal)); err != nil {
+			return err
+		}
+	}
 	facts := GatherFacts(ctx, deps.Version)
 	facts.SubscriptionID = config.SubscriptionID
 	if facts.Incarnation, err = nextIncarnation(home); err != nil {
@@ -116,6 +124,16 @@ func openDisk(ctx context.Context, home string) (*FileDisk, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+func liveAttempts(journal *Journal) []string {
+	var live []string
+	for _, at := range journal.List() {
+		if at.Phase != Ended {
+			live = append(live, at.ID)
+		}
+	}
+	return live
 }
 
 // checkInstance refuses an identity that was copied here (abuse 4).

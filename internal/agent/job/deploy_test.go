@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/slipwayhq/slipway/internal/agent/job"
 	"github.com/slipwayhq/slipway/internal/agentrpc"
@@ -281,10 +282,10 @@ func TestCustomFolder(t *testing.T) {
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := job.Sweep(filepath.Join(dir, "none"), nil); err != nil {
+	if err := job.Sweep(filepath.Join(dir, "none"), nil, time.Now()); err != nil {
 		t.Error(err)
 	}
-	if err := job.Sweep(dir, nil); err != nil {
+	if err := job.Sweep(dir, nil, time.Now().Add(time.Hour)); err != nil {
 		t.Error(err)
 	}
 	sum := sha256.Sum256([]byte("live"))
@@ -293,7 +294,13 @@ func TestSweep(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := job.Sweep(dir, []string{"live"}); err != nil {
+	if err := job.Sweep(dir, []string{"live"}, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(filepath.Join(dir, ".slipway")); len(left) != 2 {
+		t.Fatal("a young folder, perhaps of another agent, was removed")
+	}
+	if err := job.Sweep(dir, []string{"live"}, time.Now().Add(time.Hour)); err != nil {
 		t.Error(err)
 	}
 	if left, _ := os.ReadDir(filepath.Join(dir, ".slipway")); len(left) != 1 || left[0].Name() == "dead" {

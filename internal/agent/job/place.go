@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
 	"github.com/slipwayhq/slipway/internal/packages"
@@ -94,8 +95,10 @@ func (p *installPlace) publish() (string, error) {
 func (p *installPlace) close() error { return errors.Join(p.root.RemoveAll(p.temp), p.root.Close()) }
 
 // Sweep removes what attempts that ended unseen left in the applications
-// folder; live are those that may still be at it.
-func Sweep(applications string, live []string) error {
+// folder: what is older than before and not of live, the attempts that may
+// still be at it. Other agents of this machine may use the same folder, which
+// is why young folders stay.
+func Sweep(applications string, live []string, before time.Time) error {
 	root, err := os.OpenRoot(applications)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -112,7 +115,8 @@ func Sweep(applications string, live []string) error {
 		err = nil
 	}
 	for _, e := range entries {
-		if !keep[e.Name()] {
+		info, statErr := e.Info()
+		if statErr == nil && !keep[e.Name()] && info.ModTime().Before(before) {
 			err = errors.Join(err, root.RemoveAll(path.Join(hiddenFolder, e.Name())))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -72,11 +73,11 @@ func serve(ctx context.Context, c *console.Console, home string, logger *slog.Lo
 		return err
 	}
 	defer store.Close()
-	if err := store.Sweep(); err != nil {
-		return err
-	}
 	err = agent.Run(ctx, home, config, agent.RunDeps{
 		Packages: store, Clock: c.Now, Random: mathrand.Float64, Log: logger, Version: c.Version,
+		Locked: func(live []string) error {
+			return errors.Join(store.Sweep(), job.Sweep(config.ApplicationsDir, live, c.Now().Add(-24*time.Hour)))
+		},
 	})
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // told to stop
