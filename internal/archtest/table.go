@@ -58,7 +58,6 @@ func Table() []Row {
 			"client", "server", "agent", "configure", "template", "packages", "variables",
 		}},
 		{Name: "/cmd/slipway", MayImport: []string{"cli"}},
-		{Name: "/e2e"}, // drives the built binary
 		{Name: "/bench"},
 		{Name: "/e2e"},
 	}

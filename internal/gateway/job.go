@@ -62,7 +62,7 @@ func jobVariables(tx *store.Tx, id string, list []rollout.PayloadVariable) ([]*a
 	open := opener{tx: tx, rollout: id, boxes: map[string]map[string][]byte{}}
 	out := make([]*agentrpc.Variable, 0, len(list))
 	for i := range list {
-		v := &agentrpc.Variable{Name: list[i].Name, Value: list[i].Value}
+		v := &agentrpc.Variable{Name: list[i].Name, Value: list[i].Value, Literal: list[i].Literal}
 		if ref := list[i].Secret; ref != nil {
 			value, err := open.value(*ref)
 			if err != nil {

@@ -298,7 +298,8 @@ func TestSuccessNeedsTheRightReceipt(t *testing.T) {
 		{"none", func(*rollout.Receipt) *rollout.Receipt { return nil }, rollout.Failed},
 		{"other attempt", func(r *rollout.Receipt) *rollout.Receipt { r.Attempt = "other"; return r }, rollout.Failed},
 		{"other digest", func(r *rollout.Receipt) *rollout.Receipt { r.PackageSHA256 = "def"; return r }, rollout.Failed},
-		{"no files", func(r *rollout.Receipt) *rollout.Receipt { r.Files = 0; return r }, rollout.Failed},
+		{"nothing installed", func(r *rollout.Receipt) *rollout.Receipt { r.Tree = ""; return r }, rollout.Failed},
+		{"scripts only", func(r *rollout.Receipt) *rollout.Receipt { r.Files = 0; return r }, rollout.Succeeded},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
