@@ -5,6 +5,7 @@ import (
 	"flag"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,7 +34,9 @@ func TestMain(m *testing.M) {
 					return nil
 				}
 			}
-			os.Exit(cli.Run(context.Background(), c, os.Args[1:]))
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+			context.AfterFunc(ctx, stop)
+			os.Exit(cli.Run(ctx, c, os.Args[1:]))
 		},
 	})
 }
