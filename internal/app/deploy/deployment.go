@@ -42,7 +42,7 @@ func (s *Service) CreateDeployments(ctx context.Context, who app.Caller, space s
 	err = s.db.Write(ctx, func(tx *store.Tx) error {
 		made = nil
 		tx.SetActor(who.Actor())
-		project, err := findProject(tx, who, space, in.Project, authz.DeploymentCreate)
+		project, err := namedProject(tx, who, space, in.Project, authz.DeploymentCreate)
 		if err != nil {
 			return err
 		}

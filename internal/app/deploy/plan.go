@@ -82,7 +82,7 @@ func candidates(in *PlanInput) []variables.Candidate {
 			rank = variables.Project
 		}
 		for i := range set.Variables {
-			v := &set.Variables[i]
+			v := valued(&set.Variables[i])
 			if answer, given := prompted(in, v); given {
 				list = append(list, answer)
 			}
@@ -90,6 +90,17 @@ func candidates(in *PlanInput) []variables.Candidate {
 		}
 	}
 	return list
+}
+
+// valued is the variable, or, for a sensitive one that was never given a value,
+// an empty text: there is no secret to open for it.
+func valued(v *resource.Variable) *resource.Variable {
+	if !v.Sensitive() || v.Secret.HasValue() {
+		return v
+	}
+	empty := *v
+	empty.IsSensitive, empty.Type, empty.Value = false, "String", ""
+	return &empty
 }
 
 func planStep(in *PlanInput, s *resource.Step, number int) (rollout.Step, error) {

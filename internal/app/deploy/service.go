@@ -25,12 +25,18 @@ func scopeOf(space string, p *resource.Project) authz.Scope {
 func findProject(tx *store.Tx, who app.Caller, space, key string, p authz.Permission) (*resource.Project, error) {
 	project, err := store.Find[resource.Project](tx, space, key)
 	if err != nil {
-		return nil, asInvalid(err, "There is no project '%s' in this space. List the projects to see their names.", key)
+		return nil, err
 	}
 	if !authz.Can(who.Subject, authz.ProjectView, scopeOf(space, project)) {
 		return nil, resource.Missing(key)
 	}
 	return project, app.Allow(who, p, scopeOf(space, project))
+}
+
+// namedProject is findProject for a project that a request's body names.
+func namedProject(tx *store.Tx, who app.Caller, space, key string, p authz.Permission) (*resource.Project, error) {
+	project, err := findProject(tx, who, space, key, p)
+	return project, asInvalid(err, "There is no project '%s' in this space. List the projects to see their names.", key)
 }
 
 // asInvalid turns a missing document that a request's body names into the

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,14 +14,17 @@ import (
 	"github.com/slipwayhq/slipway/internal/store"
 )
 
-// Task is a server task, TaskState where it is, TaskQuery which are wanted and
-// Receipt what a machine proved: the store's own types, by the names of this
-// area, for handlers that do not know the store.
+// The store's own types by the names of this area, for handlers that do not
+// know the store.
 type (
-	Task      = store.Task
+	// Task is a server task.
+	Task = store.Task
+	// TaskState is where a task is.
 	TaskState = store.TaskState
+	// TaskQuery says which tasks are wanted.
 	TaskQuery = store.TaskQuery
-	Receipt   = store.StoredReceipt
+	// Receipt is what a machine proved to have installed.
+	Receipt = store.StoredReceipt
 )
 
 // Activity is a node of a task's tree: the task, a step, a machine in it, an
@@ -32,6 +36,7 @@ type Activity struct {
 	Started  int64
 	Ended    int64
 	Children []*Activity
+	Attempts []string // whose output comes before what the server says
 	Log      []LogLine
 	Progress int    // percent, of what the scripts reported
 	Reason   string // why it did not succeed, or what it waits for
@@ -61,6 +66,10 @@ type LogLine struct {
 // maxLog is how many bytes of one attempt's output a tree shows; the raw log
 // has all.
 const maxLog = 1 << 20
+
+// NoOutput is the tail of a tree without the output of attempts: Lines reads
+// it, however much it is.
+const NoOutput = -1
 
 // Tree reads a task as a tree. tail limits each activity's log to its last
 // lines; 0 means as many as maxLog bytes hold.
@@ -217,6 +226,7 @@ func (b *treeBuilder) cell(parent string, spec *rollout.Step, c *rollout.Cell) (
 		activity.Reason = "waits for the machine: another task works on it"
 	}
 	for _, a := range b.attempts[c.CellKey] {
+		activity.Attempts = append(activity.Attempts, a.ID)
 		lines, err := b.s.lines(b.ctx, a.ID, b.tail)
 		if err != nil {
 			return nil, err
@@ -244,8 +254,37 @@ func progressOfLine(line LogLine) (int, bool) {
 	return n, err == nil
 }
 
-// lines reads an attempt's output.
+// Lines reads all of an attempt's output, a piece at a time.
+func (s *Service) Lines(ctx context.Context, attempt string) iter.Seq2[LogLine, error] {
+	return func(yield func(LogLine, error) bool) {
+		var rest []byte
+		for from := int64(0); ; {
+			data, err := s.db.Logs().Read(ctx, attempt, from, maxLog)
+			if err != nil {
+				yield(LogLine{}, err)
+				return
+			}
+			if len(data) == 0 {
+				return
+			}
+			from += int64(len(data))
+			rest = append(rest, data...)
+			whole := bytes.LastIndexByte(rest, '\n') + 1
+			for _, line := range ParseLog(rest[:whole]) {
+				if !yield(line, nil) {
+					return
+				}
+			}
+			rest = rest[:copy(rest, rest[whole:])]
+		}
+	}
+}
+
+// lines reads as much of an attempt's output as a tree shows.
 func (s *Service) lines(ctx context.Context, attempt string, tail int) ([]LogLine, error) {
+	if tail == NoOutput {
+		return nil, nil
+	}
 	var from int64
 	if tail > 0 {
 		length, err := s.db.Logs().Length(ctx, attempt)
@@ -264,6 +303,9 @@ func (s *Service) lines(ctx context.Context, attempt string, tail int) ([]LogLin
 	list := ParseLog(data)
 	if tail > 0 && len(list) > tail {
 		list = list[len(list)-tail:]
+	}
+	if len(data) == maxLog && tail == 0 && len(list) > 0 {
+		list = append(list, LogLine{At: list[len(list)-1].At, Category: "Info", Text: "There is more; the raw log has all of it."})
 	}
 	return list, nil
 }
