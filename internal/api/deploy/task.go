@@ -334,7 +334,7 @@ func activityOf(a *deploy.Activity, size *int64, depth int) activityLog {
 // taskLog writes a task's whole log as text, one line each: time, category,
 // text, under the headings of its tree.
 func (h *handler) taskLog(w http.ResponseWriter, c *api.Call) error {
-	task, tree, err := h.deploy.Tree(c.Context(), c.Caller, c.Space, c.Param("id"), 0)
+	task, tree, err := h.deploy.Tree(c.Context(), c.Caller, c.Space, c.Param("id"), deploy.NoOutput)
 	if err != nil {
 		return err
 	}
@@ -342,23 +342,43 @@ func (h *handler) taskLog(w http.ResponseWriter, c *api.Call) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "Task ID:        %s\nTask status:    %s\nTask queued:    %s\nTask started:   %s\nTask completed: %s\n\n",
 		task.ID, task.State, resource.Time(task.QueueTime), resource.Time(task.StartTime), resource.Time(task.CompletedTime))
-	writeActivity(out, tree, 0)
+	if err := h.writeActivity(c, out, tree, 0); err != nil {
+		return err
+	}
 	return out.Flush()
 }
 
-func writeActivity(out *bufio.Writer, a *deploy.Activity, depth int) {
+func (h *handler) writeActivity(c *api.Call, out *bufio.Writer, a *deploy.Activity, depth int) error {
 	indent := strings.Repeat("  ", depth)
 	fmt.Fprintf(out, "%s== %s: %s ==\n", indent, a.Status, a.Name)
 	if a.Reason != "" {
 		fmt.Fprintf(out, "%s   %s\n", indent, a.Reason)
 	}
-	for _, line := range a.Log {
+	write := func(line deploy.LogLine) {
 		fmt.Fprintf(out, "%s   %s %-9s | %s\n", indent, resource.Time(line.At).Std().Format("15:04:05.000"), line.Category, line.Text)
 	}
-	for _, child := range a.Children {
-		writeActivity(out, child, depth+1)
+	for _, attempt := range a.Attempts {
+		c.Extend(logWindow) // a log may be long and the line slow
+		for line, err := range h.deploy.Lines(c.Context(), attempt) {
+			if err != nil {
+				return err
+			}
+			write(line)
+		}
 	}
+	for _, line := range a.Log {
+		write(line)
+	}
+	for _, child := range a.Children {
+		if err := h.writeActivity(c, out, child, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// logWindow is how long the log of one attempt may take to send.
+const logWindow = 10 * time.Minute
 
 type receiptAnswer struct {
 	AttemptID     string `json:"AttemptId"`
