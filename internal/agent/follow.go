@@ -75,8 +75,8 @@ func (f *follower) close() {
 }
 
 func (f *follower) run(ctx context.Context) error {
-	tick := time.NewTicker(followPoll)
-	defer tick.Stop()
+	look := newPace(followPoll)
+	defer look.stop()
 	buffer := make([]byte, chunkSize)
 	for {
 		// The phase is looked at before the log: what the log holds at the
@@ -87,9 +87,13 @@ func (f *follower) run(ctx context.Context) error {
 		if at.Phase == Unseen || at.Phase == Closed || at.Phase == Forgotten {
 			return connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no attempt %s here", f.folder.Attempt))
 		}
+		before := f.sent
 		whole, err := f.send(buffer)
 		if err != nil {
 			return err
+		}
+		if f.sent != before {
+			look.restart()
 		}
 		if whole && at.Phase == Ended {
 			return f.stream.Send(&agentrpc.FollowResponse{Event: &agentrpc.FollowResponse_Result{Result: at.Result}})
@@ -97,7 +101,7 @@ func (f *follower) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-look.next():
 		}
 	}
 }

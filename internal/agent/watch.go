@@ -19,8 +19,8 @@ func (s *Service) watch(r *run) {
 	s.runs[r.folder.Attempt] = r
 	s.mu.Unlock()
 	s.wg.Go(func() {
-		tick := time.NewTicker(watchPoll)
-		defer tick.Stop()
+		look := newPace(watchPoll)
+		defer look.stop()
 		// Only a shim that was just spawned is still on its way to the marker.
 		alone := r.exited == nil
 		warned := ""
@@ -38,7 +38,7 @@ func (s *Service) watch(r *run) {
 				return
 			case <-r.exited:
 				alone, r.exited = true, nil
-			case <-tick.C:
+			case <-look.next():
 			}
 		}
 	})
