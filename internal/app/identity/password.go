@@ -45,11 +45,19 @@ const (
 	hashSize = 32
 )
 
-// NewHasher makes a Hasher.
+// NewHasher makes a Hasher. Its decoy is the hash of no password: a check
+// against it costs what any check does, while making one here would cost a
+// server that nobody logs in to 64 MiB.
 func NewHasher(cost Cost) *Hasher {
 	h := &Hasher{cost: cost, turns: make(chan struct{}, atOnce)}
-	h.decoy = h.hash([]byte("nobody has this password"))
+	h.decoy = h.phc(random(saltSize), random(hashSize))
 	return h
+}
+
+func random(n int) []byte {
+	raw := make([]byte, n)
+	rand.Read(raw)
+	return raw
 }
 
 // Hash is a password's hash in the PHC form. A password that is too short, too
@@ -107,9 +115,11 @@ func (h *Hasher) wait(ctx context.Context) error {
 func (h *Hasher) done() { <-h.turns }
 
 func (h *Hasher) hash(password []byte) string {
-	salt := make([]byte, saltSize)
-	rand.Read(salt)
-	sum := argon2.IDKey(password, salt, h.cost.Passes, h.cost.MemoryKiB, h.cost.Threads, hashSize)
+	salt := random(saltSize)
+	return h.phc(salt, argon2.IDKey(password, salt, h.cost.Passes, h.cost.MemoryKiB, h.cost.Threads, hashSize))
+}
+
+func (h *Hasher) phc(salt, sum []byte) string {
 	encode := base64.RawStdEncoding.EncodeToString
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.cost.MemoryKiB, h.cost.Passes, h.cost.Threads, encode(salt), encode(sum))
 }
