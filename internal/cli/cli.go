@@ -25,7 +25,7 @@ import (
 // Run executes one command line (without the program's name) and returns its
 // exit code.
 func Run(ctx context.Context, c *console.Console, args []string) int {
-	root := New(c)
+	root := New(c) //nolint:contextcheck // commands get the context when they are executed
 	root.SetArgs(args)
 	return c.Exit(root.ExecuteContext(ctx))
 }

@@ -60,7 +60,7 @@ func answers(ts *testscript.TestScript, _ bool, args []string) {
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, args[0], http.NoBody)
 		ts.Check(err)
-		if resp, err := http.DefaultClient.Do(req); err == nil { //nolint:forbidigo // a test's own
+		if resp, err := http.DefaultClient.Do(req); err == nil {
 			resp.Body.Close()
 			return
 		}

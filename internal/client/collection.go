@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -76,9 +77,7 @@ func pageSize(limit int) int {
 
 func cloneValues(query url.Values) url.Values {
 	out := make(url.Values, len(query)+1)
-	for k, v := range query {
-		out[k] = v
-	}
+	maps.Copy(out, query)
 	return out
 }
 

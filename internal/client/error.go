@@ -53,8 +53,7 @@ func reason(err error) string {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
 		return "the connection was closed before the answer"
 	}
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		if strings.Contains(u.Err.Error(), "server gave HTTP response to HTTPS client") {
 			return "it speaks plain HTTP; use http:// in the address"
 		}

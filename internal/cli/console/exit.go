@@ -56,8 +56,7 @@ func (c *Console) Exit(err error) int {
 }
 
 func (c *Console) code(err error) int {
-	var exit *ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*ExitError](err); ok {
 		return exit.Code
 	}
 	if !c.started {

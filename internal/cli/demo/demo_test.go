@@ -34,8 +34,9 @@ func TestMain(m *testing.M) {
 	root := &cobra.Command{Use: "slipway", SilenceUsage: true}
 	root.AddCommand(demo.Command(c))
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	if err := root.ExecuteContext(ctx); err != nil {
+	err := root.ExecuteContext(ctx)
+	cancel()
+	if err != nil {
 		os.Exit(1)
 	}
 }
@@ -134,26 +135,49 @@ func (s *site) install(t *testing.T, machine, release string) string {
 	return folder
 }
 
+type action struct {
+	Name, ActionType string
+	Properties       map[string]string
+}
+
+type step struct {
+	Name       string
+	Properties map[string]string
+	Actions    []action
+}
+
+// process is the demo's process as it goes to the server.
+func process(t *testing.T) []step {
+	t.Helper()
+	data, err := json.Marshal(demo.Steps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []step
+	if err := json.Unmarshal(data, &steps); err != nil {
+		t.Fatal(err)
+	}
+	return steps
+}
+
 // roll plays the whole process by hand, one web machine after the other.
 func (s *site) roll(t *testing.T, release string, migrates bool) {
 	t.Helper()
-	for _, step := range demo.Steps() {
-		name := step["Name"].(string)
-		properties := step["Properties"].(map[string]string)
-		if properties["Octopus.Step.ConditionVariableExpression"] != "" && !migrates {
+	for _, step := range process(t) {
+		if step.Properties["Octopus.Step.ConditionVariableExpression"] != "" && !migrates {
 			continue
 		}
-		machines := map[string][]string{"web": {"web-1", "web-2"}, "db": {"db-1"}, "lb": {"lb-1"}}[properties["Octopus.Action.TargetRoles"]]
+		machines := map[string][]string{"web": {"web-1", "web-2"}, "db": {"db-1"}, "lb": {"lb-1"}}[step.Properties["Octopus.Action.TargetRoles"]]
 		if len(machines) == 0 {
-			t.Fatalf("step %s has no machines", name)
+			t.Fatalf("step %s has no machines", step.Name)
 		}
 		for _, machine := range machines {
-			for _, action := range step["Actions"].([]map[string]any) {
-				dir, body := s.folder, action["Properties"].(map[string]string)["Octopus.Action.Script.ScriptBody"]
-				if action["ActionType"] == "Octopus.TentaclePackage" {
+			for _, action := range step.Actions {
+				dir, body := s.folder, action.Properties["Octopus.Action.Script.ScriptBody"]
+				if action.ActionType == "Octopus.TentaclePackage" {
 					dir, body = s.install(t, machine, release), demo.PostDeploy
 				}
-				s.run(t, dir, machine, action["Name"].(string), release, body)
+				s.run(t, dir, machine, action.Name, release, body)
 			}
 		}
 	}

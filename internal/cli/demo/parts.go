@@ -23,7 +23,7 @@ import (
 
 // tokenEnv carries the balancer's token to the demo's processes: an argument
 // would show in the process list.
-const tokenEnv = "SLIPWAY_DEMO_TOKEN"
+const tokenEnv = "SLIPWAY_DEMO_TOKEN" //nolint:gosec // a name, not a secret
 
 // required declares flags that a part cannot do without.
 func required(cmd *cobra.Command, flags map[string]*string) *cobra.Command {
@@ -75,7 +75,7 @@ func shopCommand() *cobra.Command {
 				return fmt.Errorf("find this program: %w", err)
 			}
 			// Not CommandContext: the shop outlives this command.
-			program := exec.Command(self, "demo", "shop", "serve", "--folder", folder, "--machine", machine, "--state", state) //nolint:gosec,noctx // a daemon by design
+			program := exec.Command(self, "demo", "shop", "serve", "--folder", folder, "--machine", machine, "--state", state) //nolint:noctx // a daemon by design
 			running, err := shop.Start(ctx, program, state)
 			if err != nil {
 				return err

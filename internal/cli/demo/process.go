@@ -1,6 +1,9 @@
 package demo
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+)
 
 // The names of the story.
 const (
@@ -50,23 +53,22 @@ trap 'mark end' EXIT
 const postDeploy = header + `"$slipway" demo shop start --folder "$PWD" --machine "$machine" --state "$state"
 `
 
-func script(name, body string) map[string]any {
-	return map[string]any{
-		"Name": name, "ActionType": "Octopus.Script", "Packages": []any{},
-		"Properties": map[string]string{
-			"Octopus.Action.Script.ScriptSource": "Inline",
-			"Octopus.Action.Script.Syntax":       "Bash",
-			"Octopus.Action.Script.ScriptBody":   header + body + "\n",
-		},
+func script(name, body string) map[string]any { return scriptWith(name, body, nil) }
+
+func scriptWith(name, body string, more map[string]string) map[string]any {
+	properties := map[string]string{
+		"Octopus.Action.Script.ScriptSource": "Inline",
+		"Octopus.Action.Script.Syntax":       "Bash",
+		"Octopus.Action.Script.ScriptBody":   header + body + "\n",
 	}
+	maps.Copy(properties, more)
+	return map[string]any{"Name": name, "ActionType": "Octopus.Script", "Packages": []any{}, "Properties": properties}
 }
 
 func step(name, role string, properties map[string]string, actions ...map[string]any) map[string]any {
 	all := map[string]string{"Octopus.Action.TargetRoles": role}
 	condition := "Success"
-	for key, value := range properties {
-		all[key] = value
-	}
+	maps.Copy(all, properties)
 	if all["Octopus.Step.ConditionVariableExpression"] != "" {
 		condition = "Variable"
 	}
@@ -79,8 +81,8 @@ func step(name, role string, properties map[string]string, actions ...map[string
 // The holding page and the migration belong to releases with a migration only.
 func steps() []map[string]any {
 	ifMigration := map[string]string{"Octopus.Step.ConditionVariableExpression": "#{Shop.Migrate}"}
-	migration := script(migrate, `"$slipway" demo migrate --database "$(get_octopusvariable ShopDb)" --schema 1`)
-	migration["Properties"].(map[string]string)["Slipway.Action.RunOnce"] = "True" //nolint:forcetypeassert // made by script
+	migration := scriptWith(migrate, `"$slipway" demo migrate --database "$(get_octopusvariable ShopDb)" --schema 1`,
+		map[string]string{"Slipway.Action.RunOnce": "True"})
 	return []map[string]any{
 		step(holdingOn, "lb", ifMigration, script(holdingOn, holding("on"))),
 		step(migrate, "db", ifMigration, migration),

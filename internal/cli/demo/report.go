@@ -3,6 +3,7 @@ package demo
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -57,11 +58,14 @@ func (r *report) deployed(version, environment string, seconds float64, holding 
 	}
 	release := &r.Releases[at]
 	release.Environments = append(release.Environments, environment)
-	release.Seconds[environment] = seconds
+	release.Seconds[environment] = rounded(seconds)
 	if environment == production {
 		release.Holding = holding
 	}
 }
+
+// rounded keeps milliseconds.
+func rounded(seconds float64) float64 { return math.Round(seconds*1000) / 1000 }
 
 // promise is one line of the verdict.
 type promise struct {

@@ -69,13 +69,11 @@ func play(ctx context.Context, c *console.Console, keep bool) (err error) {
 // clean ends all processes; the folder stays when there is something to look
 // at in it.
 func (s *story) clean(failed error) error {
-	if err := s.sup.stop(); err != nil {
-		return err
+	err := s.sup.stop()
+	if failed == nil && err == nil {
+		err = os.RemoveAll(s.folder)
 	}
-	if failed != nil {
-		return nil
-	}
-	return os.RemoveAll(s.folder)
+	return err
 }
 
 func (s *story) kept() {
@@ -180,7 +178,7 @@ func (s *story) machinesComeAndGo(ctx context.Context) error {
 	}
 	for key, at := range s.customers.Stats().First {
 		if name, release, _ := strings.Cut(key, " "); name == joining {
-			s.report.NewMachine = newMachine{Release: release, Seconds: at.Sub(from).Seconds()}
+			s.report.NewMachine = newMachine{Release: release, Seconds: rounded(at.Sub(from).Seconds())}
 		}
 	}
 	s.say("%s serves %s, %.1f s after it was switched on.", joining, s.report.NewMachine.Release, s.report.NewMachine.Seconds)
@@ -277,7 +275,7 @@ func (s *story) judge(ctx context.Context) error {
 	r.unfinished = len(mark.Unfinished(marks))
 	r.Vanished.State = doc.Text("HealthStatus")
 	r.examples = stats.Examples
-	r.Seconds = s.c.Now().Sub(s.began).Seconds()
+	r.Seconds = rounded(s.c.Now().Sub(s.began).Seconds())
 	r.Succeeded = r.broken() == 0
 	return nil
 }

@@ -74,13 +74,13 @@ func (s *supervisor) start(name string, env []string, args ...string) (*process,
 	if err := os.MkdirAll(filepath.Dir(p.log), 0o755); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	defer log.Close()
 	// Not CommandContext: with --keep the processes outlive this one.
-	p.cmd = exec.Command(s.self, args...) //nolint:gosec,noctx // this very program
+	p.cmd = exec.Command(s.self, args...) //nolint:noctx // see above
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = environ(env...), log, log
 	shop.Detach(p.cmd)
 	if err := p.cmd.Start(); err != nil {
@@ -99,7 +99,7 @@ func (s *supervisor) start(name string, env []string, args ...string) (*process,
 
 // run runs this program to its end and returns what it printed.
 func (s *supervisor) run(ctx context.Context, env []string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, s.self, args...) //nolint:gosec // this very program
+	cmd := exec.CommandContext(ctx, s.self, args...)
 	cmd.Env = environ(env...)
 	var errs strings.Builder
 	cmd.Stderr = &errs

@@ -49,8 +49,12 @@ type machine struct {
 
 func fleet() []machine {
 	return []machine{
-		{"web-1", "web", false}, {"web-2", "web", false}, {"web-3", "web", true}, {"web-4", "web", true},
-		{"db-1", "db", false}, {"lb-1", "lb", false},
+		{"web-1", "web", false},
+		{"web-2", "web", false},
+		{"web-3", "web", true},
+		{"web-4", "web", true},
+		{"db-1", "db", false},
+		{"lb-1", "lb", false},
 	}
 }
 
@@ -115,8 +119,7 @@ func (w *world) startServer(ctx context.Context) error {
 			return false, fmt.Errorf("it has ended: %s", last)
 		}
 		err := w.cl.Get(ctx, "/api/environments", nil, nil)
-		var away *client.UnreachableError
-		if errors.As(err, &away) {
+		if _, away := errors.AsType[*client.UnreachableError](err); away {
 			return false, nil
 		}
 		return err == nil, err
@@ -229,8 +232,7 @@ func (w *world) finish(ctx context.Context, d deployment) error {
 	err := until(ctx, d.task+" is over", 100*time.Millisecond, func() (bool, error) {
 		var err error
 		task, err = w.cl.Task(ctx, d.task)
-		var lost *client.UnreachableError
-		if errors.As(err, &lost) {
+		if _, lost := errors.AsType[*client.UnreachableError](err); lost {
 			return false, nil
 		}
 		return task.IsCompleted, err

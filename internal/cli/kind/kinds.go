@@ -57,7 +57,9 @@ func Machine() Kind {
 		Noun: "machine", Path: "machines", Example: "web-01", Names: []string{"environments"},
 		Columns: []Column{
 			Field("Name", "Name"), Field("Id", "Id"), Field("Health", "HealthStatus"), Field("Disabled", "IsDisabled"),
-			Ref("Environments", "EnvironmentIds"), Join("Roles", "Roles"), {"Style", style}, Field("Status", "StatusSummary"),
+			Ref("Environments", "EnvironmentIds"), Join("Roles", "Roles"),
+			{"Style", style},
+			Field("Status", "StatusSummary"),
 		},
 	}
 }
@@ -77,7 +79,9 @@ func Package() Kind {
 	return Kind{
 		Noun: "package", Path: "packages", Basic: "Id", Example: "Shop.Web:1.2.0",
 		Columns: []Column{
-			Field("Package", "PackageId"), Field("Version", "Version"), {"Size", size}, Field("Published", "Published"),
+			Field("Package", "PackageId"), Field("Version", "Version"),
+			{"Size", size},
+			Field("Published", "Published"),
 			Field("Id", "Id"),
 		},
 	}

@@ -41,7 +41,7 @@ func addScript(c *console.Console, project *string) *cobra.Command {
 			if len(p.roles) == 0 && p.into == "" {
 				properties["Octopus.Action.RunOnServer"] = "true"
 			}
-			return add(cmd, c, *project, &p, newAction(p.name, "Octopus.Script", properties))
+			return add(cmd, c, *project, &p, p.action("Octopus.Script", properties))
 		},
 	}
 	p.bind(cmd)
@@ -92,7 +92,7 @@ func addPackage(c *console.Console, project *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return add(cmd, c, *project, &p, newAction(p.name, "Octopus.TentaclePackage", properties, map[string]any{
+			return add(cmd, c, *project, &p, p.action("Octopus.TentaclePackage", properties, map[string]any{
 				"Name": "", "PackageId": b.id, "FeedId": b.feed, "AcquisitionLocation": "Server", "Properties": map[string]string{},
 			}))
 		},

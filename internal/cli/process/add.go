@@ -31,9 +31,6 @@ func (p *placement) bind(cmd *cobra.Command) {
 
 // place adds the action to the steps.
 func (p *placement) place(steps []client.Document, action map[string]any) ([]client.Document, error) {
-	if p.once {
-		action["Properties"].(map[string]string)["Slipway.Action.RunOnce"] = "True" //nolint:forcetypeassert // made by newAction
-	}
 	if p.into != "" {
 		return p.placeInto(steps, action)
 	}
@@ -97,11 +94,15 @@ func (p *placement) step(action map[string]any) (client.Document, error) {
 	return step, nil
 }
 
-func newAction(name, actionType string, properties map[string]string, packages ...map[string]any) map[string]any {
+// action makes the action that is placed.
+func (p *placement) action(actionType string, properties map[string]string, packages ...map[string]any) map[string]any {
+	if p.once {
+		properties["Slipway.Action.RunOnce"] = "True"
+	}
 	if packages == nil {
 		packages = []map[string]any{}
 	}
-	return map[string]any{"Name": name, "ActionType": actionType, "Properties": properties, "Packages": packages}
+	return map[string]any{"Name": p.name, "ActionType": actionType, "Properties": properties, "Packages": packages}
 }
 
 // add is what both verbs do once they have their action.

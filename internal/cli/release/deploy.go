@@ -46,7 +46,7 @@ func Deploy(c *console.Console, verb string) *cobra.Command {
 		},
 	}
 	projectFlag(cmd, &d.Project)
-	versionFlag(cmd, &d.Release, "version of the release")
+	versionFlag(cmd, &d.Release)
 	f := cmd.Flags()
 	f.StringArrayVarP(&d.Environments, "environment", "e", nil, "environment to deploy to (repeat)")
 	f.StringArrayVar(&d.SpecificMachines, "machine", nil, "only to this machine (repeat)")

@@ -59,7 +59,7 @@ func progression(c *console.Console) *cobra.Command {
 		},
 	}
 	projectFlag(cmd, &project)
-	versionFlag(cmd, &version, "version of the release")
+	versionFlag(cmd, &version)
 	return cmd
 }
 

@@ -29,8 +29,8 @@ func projectFlag(cmd *cobra.Command, project *string) {
 	_ = cmd.MarkFlagRequired("project")
 }
 
-func versionFlag(cmd *cobra.Command, version *string, usage string) {
-	cmd.Flags().StringVar(version, "version", "", usage)
+func versionFlag(cmd *cobra.Command, version *string) {
+	cmd.Flags().StringVar(version, "version", "", "version of the release")
 	// The flag was declared in the line above.
 	_ = cmd.MarkFlagRequired("version")
 }
@@ -143,7 +143,7 @@ func get(c *console.Console) *cobra.Command {
 		},
 	}
 	projectFlag(cmd, &project)
-	versionFlag(cmd, &version, "version of the release")
+	versionFlag(cmd, &version)
 	return cmd
 }
 
@@ -166,7 +166,7 @@ func remove(c *console.Console) *cobra.Command {
 		},
 	}
 	projectFlag(cmd, &project)
-	versionFlag(cmd, &version, "version of the release")
+	versionFlag(cmd, &version)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }

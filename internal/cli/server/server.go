@@ -97,7 +97,7 @@ func (f *flags) run(ctx context.Context, c *console.Console) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	defer func() { err = errors.Join(err, s.Close()) }() //nolint:contextcheck // it closes after ctx has ended
 	scheme := "http"
 	if f.cert != "" {
 		scheme = "https"

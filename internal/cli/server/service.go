@@ -26,8 +26,13 @@ func (f *flags) service(name string) (*service.Spec, error) {
 		}
 	}
 	for _, pair := range [][2]string{
-		{"--data", f.data}, {"--listen", f.listen}, {"--agents", f.agents}, {"--metrics", f.metrics}, {"--node", f.node},
-		{"--tls-cert", f.cert}, {"--tls-key", f.key},
+		{"--data", f.data},
+		{"--listen", f.listen},
+		{"--agents", f.agents},
+		{"--metrics", f.metrics},
+		{"--node", f.node},
+		{"--tls-cert", f.cert},
+		{"--tls-key", f.key},
 	} {
 		if pair[1] != "" {
 			args = append(args, pair[0], pair[1])

@@ -47,7 +47,7 @@ func (w worker) Command(ctx context.Context, home string) *exec.Cmd {
 	if err != nil {
 		program = os.Args[0]
 	}
-	cmd := exec.CommandContext(ctx, program, "agent", "run", "--home", home) //nolint:gosec // this very program
+	cmd := exec.CommandContext(ctx, program, "agent", "run", "--home", home)
 	cmd.Env, cmd.Stderr = console.WithoutSecrets(os.Environ()), w.c.Err
 	return cmd
 }

@@ -3,7 +3,6 @@
 package service
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -61,6 +60,3 @@ func unit(s *Spec) string {
 func quote(word string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%", "$", "$$").Replace(word) + `"`
 }
-
-// errUnsupported is for systems without either.
-var errUnsupported = errors.New("services are installed on Linux with systemd and on Windows; here, start it by what starts your other services")

@@ -2,7 +2,12 @@
 
 package service
 
-import "context"
+import (
+	"context"
+	"errors"
+)
+
+var errUnsupported = errors.New("services are installed on Linux with systemd and on Windows; here, start it by what starts your other services")
 
 // Install says that it cannot.
 func Install(_ context.Context, s *Spec, _ bool) error {

@@ -220,8 +220,8 @@ func last(a *client.Activity) string {
 	if a.ProgressMessage != "" || a.Status != failed {
 		return a.ProgressMessage
 	}
-	for i := len(a.LogElements) - 1; i >= 0; i-- {
-		if e := a.LogElements[i]; e.Category == "Error" || e.Category == "Fatal" {
+	for _, e := range slices.Backward(a.LogElements) {
+		if e.Category == "Error" || e.Category == "Fatal" {
 			return e.MessageText
 		}
 	}

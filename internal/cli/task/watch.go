@@ -84,8 +84,7 @@ func (w *watcher) wait(ctx context.Context, id string) (client.Task, error) {
 
 // bear lets a wait outlive a server that is away for a while.
 func (w *watcher) bear(err error) error {
-	var gone *client.UnreachableError
-	if !errors.As(err, &gone) {
+	if _, gone := errors.AsType[*client.UnreachableError](err); !gone {
 		return err
 	}
 	now := w.c.Now()

@@ -26,7 +26,8 @@ func keyKind(owner client.Document) kind.Kind {
 	return kind.Kind{
 		Noun: "api-key", Path: "users/" + url.PathEscape(owner.ID()) + "/apikeys", Global: true, Basic: "Id",
 		Columns: []kind.Column{
-			kind.Field("Id", "Id"), kind.Field("Purpose", "Purpose"), {Title: "Key", Value: hint},
+			kind.Field("Id", "Id"), kind.Field("Purpose", "Purpose"),
+			{Title: "Key", Value: hint},
 			kind.Field("Created", "Created"), kind.Field("Expires", "Expires"),
 		},
 	}

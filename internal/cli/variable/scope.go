@@ -53,7 +53,7 @@ func (n scopeNames) parseScope(specs []string) (scope, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, value := range strings.Split(values, ",") {
+		for value := range strings.SplitSeq(values, ",") {
 			id, err := n.id(field, flag, strings.TrimSpace(value))
 			if err != nil {
 				return nil, err

@@ -45,7 +45,7 @@ func Write(folder string, m Mark) error {
 	if err != nil {
 		return fmt.Errorf("write mark: %w", err)
 	}
-	file, err := os.OpenFile(filepath.Join(folder, fileName), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	file, err := os.OpenFile(filepath.Join(folder, fileName), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("write mark: %w", err)
 	}

@@ -19,8 +19,9 @@ import (
 func TestMain(m *testing.M) {
 	if state := os.Getenv("SHOP_TEST_STATE"); state != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := shop.Serve(ctx, http.NotFoundHandler(), state, "secret"); err != nil {
+		err := shop.Serve(ctx, http.NotFoundHandler(), state, "secret")
+		cancel()
+		if err != nil {
 			os.Exit(1)
 		}
 		return
@@ -147,13 +148,13 @@ func TestAnInstanceOutlivesItsStarter(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	// Not CommandContext: the instance is not the starter's to end.
-	program := exec.Command(os.Args[0]) //nolint:noctx // a daemon by design
+	program := exec.Command(os.Args[0])
 	program.Env = append(os.Environ(), "SHOP_TEST_STATE="+state)
 	running, err := shop.Start(ctx, program, state)
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.Post("http://"+running.Address+"/-/stop", "", nil) //nolint:noctx // a test's own server
+	resp, err := http.Post("http://"+running.Address+"/-/stop", "", nil)
 	if err != nil || resp.StatusCode != http.StatusForbidden {
 		t.Fatalf("stop without the token: %v, %v", resp, err)
 	}
@@ -173,7 +174,7 @@ func TestStartSaysWhenTheInstanceEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	program := exec.Command(os.Args[0], "-test.run=^$") //nolint:noctx // a daemon by design
+	program := exec.Command(os.Args[0], "-test.run=^$")
 	if _, err := shop.Start(ctx, program, filepath.Join(t.TempDir(), "state")); err == nil || !strings.Contains(err.Error(), "shop.log") {
 		t.Errorf("got %v", err)
 	}

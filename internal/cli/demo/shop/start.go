@@ -2,6 +2,7 @@ package shop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 )
+
+var errEnded = errors.New("it ended without an error")
 
 // Start starts program as an instance of the shop that outlives its starter,
 // and returns once it answers. program is expected to call Serve with the same
@@ -24,7 +27,7 @@ func Start(ctx context.Context, program *exec.Cmd, state string) (Running, error
 	if err := os.MkdirAll(state, 0o755); err != nil {
 		return Running{}, fmt.Errorf("start shop: %w", err)
 	}
-	log, err := os.OpenFile(filepath.Join(state, "shop.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(filepath.Join(state, "shop.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return Running{}, fmt.Errorf("start shop: %w", err)
 	}
@@ -46,7 +49,10 @@ func Start(ctx context.Context, program *exec.Cmd, state string) (Running, error
 		case <-ctx.Done():
 			return Running{}, fmt.Errorf("start shop: %w", context.Cause(ctx))
 		case err := <-ended:
-			return Running{}, fmt.Errorf("start shop: it ended at once (%v); see %s", err, log.Name())
+			if err == nil {
+				err = errEnded
+			}
+			return Running{}, fmt.Errorf("start shop: it ended at once, see %s: %w", log.Name(), err)
 		case <-tick.C:
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -93,13 +94,7 @@ func (t *Traffic) Stats() Stats {
 	defer t.mu.Unlock()
 	stats := t.stats
 	stats.Examples = slices.Clone(stats.Examples)
-	stats.First, stats.Served = map[string]time.Time{}, map[string]int{}
-	for key, at := range t.stats.First {
-		stats.First[key] = at
-	}
-	for key, n := range t.stats.Served {
-		stats.Served[key] = n
-	}
+	stats.First, stats.Served = maps.Clone(stats.First), maps.Clone(stats.Served)
 	return stats
 }
 
