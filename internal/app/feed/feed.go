@@ -38,12 +38,30 @@ type Service struct {
 	db    *store.DB
 	bytes blob.Store
 	// naming is held while bytes get a document and while unused ones are
-	// deleted, so that no package is named whose bytes have just gone.
-	naming sync.Mutex
+	// deleted, so that no package is named whose bytes have just gone. It guards
+	// pushing: how many pushes are about to name the bytes of a digest.
+	naming  sync.Mutex
+	pushing map[string]int
 }
 
 // New makes the service.
-func New(db *store.DB, bytes blob.Store) *Service { return &Service{db: db, bytes: bytes} }
+func New(db *store.DB, bytes blob.Store) *Service {
+	return &Service{db: db, bytes: bytes, pushing: map[string]int{}}
+}
+
+// hold keeps bytes from being dropped as unused until release is called.
+func (s *Service) hold(sha256 string) (release func()) {
+	s.naming.Lock()
+	defer s.naming.Unlock()
+	s.pushing[sha256]++
+	return func() {
+		s.naming.Lock()
+		defer s.naming.Unlock()
+		if s.pushing[sha256]--; s.pushing[sha256] == 0 {
+			delete(s.pushing, sha256)
+		}
+	}
+}
 
 // Push stores a package under the id and version of its file name (a .nupkg's
 // own description wins). The bytes are stored and inspected before anything is
@@ -65,19 +83,27 @@ func (s *Service) Push(ctx context.Context, who app.Caller, space, fileName stri
 	if err != nil {
 		return nil, false, fmt.Errorf("store package %s: %w", fileName, err)
 	}
-	pkg, made, err = s.describe(ctx, who, space, name, ref, mode)
-	if err != nil || !made {
-		err = errors.Join(err, s.dropUnused(ctx, ref.SHA256))
+	pkg, before, err := s.describe(ctx, who, space, name, ref, mode)
+	switch {
+	case err != nil:
+		return nil, false, errors.Join(err, s.dropUnused(ctx, ref.SHA256))
+	case before == nil:
+		return pkg, true, nil
+	case mode == OverwriteExisting:
+		return pkg, true, s.dropUnused(ctx, before.Sha256)
 	}
-	return pkg, made, err
+	return pkg, false, s.dropUnused(ctx, ref.SHA256)
 }
 
-func (s *Service) describe(ctx context.Context, who app.Caller, space string, name packages.FileName, ref blob.Ref, mode Mode) (*resource.Package, bool, error) {
+// describe inspects the stored bytes and names them. before is the package as
+// it was, nil when it is new.
+func (s *Service) describe(ctx context.Context, who app.Caller, space string, name packages.FileName, ref blob.Ref, mode Mode) (pkg, before *resource.Package, err error) {
+	defer s.hold(ref.SHA256)()
 	manifest, err := s.inspect(ctx, ref, name.Extension)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	pkg := &resource.Package{
+	pkg = &resource.Package{
 		PackageID: name.ID, Version: name.Version, FileExtension: name.Extension,
 		PackageSizeBytes: ref.Size, Hash: ref.SHA1, Sha256: ref.SHA256,
 	}
@@ -86,27 +112,25 @@ func (s *Service) describe(ctx context.Context, who app.Caller, space string, na
 		pkg.Description, pkg.ReleaseNotes = spec.Description, spec.ReleaseNotes
 	}
 	if err := errors.Join(packages.ValidateID(pkg.PackageID), packages.ValidateVersion(pkg.Version)); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	made := false
 	s.naming.Lock()
 	defer s.naming.Unlock()
-	if there, err := s.bytes.Has(ctx, ref.SHA256); err != nil || !there {
-		return nil, false, errors.Join(resource.Errorf(resource.Unavailable, "The package was removed while it was pushed. Push it again."), err)
-	}
-	err = s.db.Write(ctx, func(tx *store.Tx) error {
+	stored := pkg
+	err = s.db.Write(ctx, func(tx *store.Tx) (err error) {
 		tx.SetActor(who.Actor())
-		stored, fresh, err := save(tx, who, space, pkg, mode)
-		if err == nil {
-			pkg, made = stored, fresh
-		}
+		fresh := *pkg
+		stored, before, err = save(tx, who, space, &fresh, mode)
 		return err
 	})
-	return pkg, made, err
+	return stored, before, err
 }
 
 func (s *Service) inspect(ctx context.Context, ref blob.Ref, ext string) (packages.Manifest, error) {
 	file, err := s.bytes.Open(ctx, ref.SHA256)
+	if errors.Is(err, blob.ErrNotFound) { // dropped as unused just before it was held
+		return packages.Manifest{}, resource.Errorf(resource.Unavailable, "The same bytes were removed while they were pushed. Push the package again.")
+	}
 	if err != nil {
 		return packages.Manifest{}, fmt.Errorf("open stored package: %w", err)
 	}
@@ -114,33 +138,32 @@ func (s *Service) inspect(ctx context.Context, ref blob.Ref, ext string) (packag
 	return manifest, errors.Join(err, file.Close())
 }
 
-// save stores the package's document, or decides about the one that is there.
-func save(tx *store.Tx, who app.Caller, space string, pkg *resource.Package, mode Mode) (*resource.Package, bool, error) {
+// save stores the package's document, or decides about the one that is there:
+// before.
+func save(tx *store.Tx, who app.Caller, space string, pkg *resource.Package, mode Mode) (stored, before *resource.Package, err error) {
 	feed, err := store.First[resource.Feed](tx, store.Query{Space: space, Where: map[string][]string{"FeedType": {string(resource.FeedBuiltIn)}}})
 	if err != nil {
-		return nil, false, fmt.Errorf("find the built-in feed of %s: %w", space, err)
+		return nil, nil, fmt.Errorf("find the built-in feed of %s: %w", space, err)
 	}
 	pkg.FeedID, pkg.SpaceID, pkg.Published = feed.ID, space, resource.TimeOf(tx.Now())
 	pkg.VersionKey = versionKey(pkg.Version)
 	old, err := existing(tx, pkg)
-	if err != nil {
-		return nil, false, err
-	}
-	if old == nil {
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case old == nil:
 		err := store.InsertAs(tx, pkg, resource.PackageID(space, pkg.PackageID, pkg.Version))
-		return pkg, true, errors.Join(err, audit(tx, pkg, "was pushed"))
-	}
-	if mode == IgnoreIfExists {
-		return old, false, nil
-	}
-	if mode != OverwriteExisting {
-		return nil, false, resource.Errorf(resource.Conflict, "Package %s %s already exists in the built-in feed. Push a new version, or say that it should be overwritten.", old.PackageID, old.Version)
+		return pkg, nil, errors.Join(err, audit(tx, pkg, "was pushed"))
+	case mode == IgnoreIfExists:
+		return old, old, nil
+	case mode != OverwriteExisting:
+		return nil, nil, resource.Errorf(resource.Conflict, "Package %s %s already exists in the built-in feed. Push a new version, or say that it should be overwritten.", old.PackageID, old.Version)
 	}
 	if err := app.Allow(who, authz.PackageAdminister, authz.Scope{Space: space}); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	pkg.ID = old.ID
-	return pkg, true, errors.Join(store.Update(tx, pkg), audit(tx, pkg, "was overwritten"))
+	return pkg, old, errors.Join(store.Update(tx, pkg), audit(tx, pkg, "was overwritten"))
 }
 
 func audit(tx *store.Tx, pkg *resource.Package, what string) error {
@@ -176,12 +199,15 @@ func versionKey(text string) string {
 		b.WriteString(strconv.Itoa(int(n)))
 	}
 	for _, label := range v.Labels {
+		if n, err := strconv.ParseUint(label, 10, 31); err == nil {
+			label = strconv.FormatUint(n, 10) // labels of digits compare as numbers
+		}
 		b.WriteString("-" + resource.Fold(label))
 	}
 	return b.String()
 }
 
-// dropUnused deletes bytes that no package and no release names.
+// dropUnused deletes bytes that no package, no release and no other push names.
 func (s *Service) dropUnused(ctx context.Context, sha256 string) error {
 	ctx = context.WithoutCancel(ctx) // the client may be gone; its bytes go too
 	if sha256 == "" {
@@ -189,7 +215,7 @@ func (s *Service) dropUnused(ctx context.Context, sha256 string) error {
 	}
 	s.naming.Lock()
 	defer s.naming.Unlock()
-	used := false
+	used := s.pushing[sha256] > 0
 	err := s.db.Read(ctx, func(tx *store.Tx) error {
 		for kind, field := range map[*resource.Kind]string{resource.PackageKind: "Sha256", resource.ReleaseKind: "SelectedPackages.Sha256"} {
 			n, err := store.CountDocs(tx, kind, store.Query{AllSpaces: true, Where: map[string][]string{field: {sha256}}})
