@@ -1,0 +1,134 @@
+//go:build unix
+
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// once wants every attempt to have started once at most.
+func (s *stage) once(name string) (attempts []string) {
+	s.t.Helper()
+	attempts = s.lines(name)
+	sorted := slices.Sorted(slices.Values(attempts))
+	if len(slices.Compact(sorted)) != len(attempts) {
+		s.t.Errorf("attempts started twice: %v", attempts)
+	}
+	return attempts
+}
+
+// The server is killed with kill -9 while a script of a rollout runs, and again
+// whenever another one has started: the scripts go on, the next start takes
+// their results in, no script is repeated, and the end is green (faults 1 to 6).
+func TestServerKilledInMidRollout(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, newServer(t))
+	s.machine("a")
+	s.machine("b", listens)
+	s.machine("c")
+	s.push("1.0.0", map[string]string{"app.txt": "one"})
+	s.steps(
+		step("Roll", "web", "1",
+			script("Wait", s.mark("starts")+"n=$(wc -l < '"+s.path("starts")+"')\n"+"until [ -e '"+s.path("go")+"'$n ]; do sleep 0.05; done\n"+s.mark("ended")),
+			install("Deploy", s.app(), s.mark("installs"), nil)),
+		step("Last", "web", "", script("Last", s.mark("last"))))
+	s.release("1.0.0")
+	task := s.deploy("1.0.0")
+	for n := 1; n <= 3; n++ {
+		eventually(t, fmt.Sprint("script ", n, " runs"), func() bool { return len(s.lines("starts")) == n })
+		s.server.process.kill()
+		s.touch(fmt.Sprint("go", n)) // the script ends while no server is there
+		eventually(t, "the script ends without a server", func() bool { return len(s.lines("ended")) == n })
+		s.restart(t)
+	}
+	s.finish(task, "Success")
+	for _, name := range []string{"starts", "ended", "installs", "last"} {
+		if n := len(s.once(name)); n != 3 {
+			t.Errorf("%d %s, want 3", n, name)
+		}
+	}
+}
+
+// The agent is killed with kill -9 while its script runs: the script goes on,
+// the log is whole, and the task is green (fault 10).
+func TestAgentKilledInMidScript(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, sharedServer(t))
+	for name, option := range map[string]machineOption{"polling": func(*machine) {}, "listening": listens} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, s.server)
+			m := s.machine(name, option)
+			count := "for i in $(seq %d %d); do echo line $i; echo $i > '" + s.path("at") + "'; sleep 0.002; done\n"
+			s.steps(step("Count", "web", "", script("Count", s.mark("starts")+fmt.Sprintf(count, 1, 300)+s.until("go")+fmt.Sprintf(count, 301, 600))))
+			s.release("1.0.0")
+			task := s.deploy("1.0.0")
+			eventually(t, "the script counts", func() bool { return s.read("at") > "" })
+			m.process.kill()
+			eventually(t, "the script goes on without its agent", func() bool { return strings.TrimSpace(s.read("at")) == "300" })
+			m.start()
+			s.touch("go")
+			s.finish(task, "Success")
+			var want, got []string
+			for i := range 600 {
+				want = append(want, fmt.Sprint("line ", i+1))
+			}
+			for line := range strings.Lines(s.logOf(task)) {
+				if _, text, ok := strings.Cut(line, "| line "); ok {
+					got = append(got, "line "+strings.TrimSpace(text))
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("the log has %d lines of 600: %v", len(got), got)
+			}
+			if n := len(s.once("starts")); n != 1 {
+				t.Errorf("%d starts", n)
+			}
+		})
+	}
+}
+
+// A machine loses its power while a script runs: how the script ended is not
+// known, so the task is red, and nothing is run again (faults 11, 12). What the
+// script was given does not stay on the disk once the machine is back
+// (abuse 72).
+func TestMachineLosesPower(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, sharedServer(t))
+	m := s.machine("m")
+	const canary = "canary-of-a-lost-machine"
+	s.variables(secret("Password", canary))
+	s.steps(step("Hang", "web", "", script("Hang", "password='#{Password}'\n"+s.mark("starts")+"sleep 600\n")))
+	s.release("1.0.0")
+	task := s.deploy("1.0.0")
+	s.appears("starts")
+	m.killAll()
+	m.start()
+	s.finish(task, "Failed")
+	contains(t, "the log", s.logOf(task), "Unknown", "cannot be known")
+	eventually(t, "the secret is gone from the machine", func() bool { return len(grep(t, m.home, canary)) == 0 })
+	if n := len(s.once("starts")); n != 1 {
+		t.Errorf("%d starts", n)
+	}
+}
+
+// grep lists the files below a folder that hold the text.
+func grep(t *testing.T, folder, text string) []string {
+	t.Helper()
+	var found []string
+	_ = filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return nil // gone meanwhile
+		}
+		if content, err := os.ReadFile(path); err == nil && strings.Contains(string(content), text) {
+			found = append(found, path)
+		}
+		return nil
+	})
+	return found
+}
