@@ -81,6 +81,18 @@ func (a *area) below(owner *resource.Kind, pattern string, k *resource.Kind, fie
 	}
 }
 
+// allBelow is below as a bare array.
+func (a *area) allBelow(owner *resource.Kind, pattern string, k *resource.Kind, field, summary string) []api.Route {
+	return []api.Route{
+		api.ForKind(http.MethodGet, pattern, must(k, authz.View), summary, k, api.Bare, nil, func(c *api.Call, _ resource.Doc) (any, error) {
+			q := queryOf(c, k)
+			q.Skip, q.Take = 0, 0
+			docs, _, err := a.docs.Of(c.Context(), c.Caller, c.Space, owner, c.Param("id"), k, field, q)
+			return api.ItemsOf(docs), err
+		}).With(filters(k)...),
+	}
+}
+
 func item(doc resource.Doc, err error) (any, error) {
 	if err != nil {
 		return nil, err

@@ -20,7 +20,8 @@ func (a *area) lifecycles() []api.Route {
 				}
 				return api.ItemOf(lifecycle), nil
 			}))
-	return append(routes, a.below(k, "/lifecycles/{id}/projects", resource.ProjectKind, "LifecycleId", "The projects that follow a lifecycle")...)
+	// The Go SDK reads a bare array here, and a page below a project group.
+	return append(routes, a.allBelow(k, "/lifecycles/{id}/projects", resource.ProjectKind, "LifecycleId", "The projects that follow a lifecycle")...)
 }
 
 func (a *area) channels() []api.Route {

@@ -53,6 +53,8 @@ type Variable struct {
 // anybody reads, and what keeps the stored secret when it is written.
 type VariableValue struct {
 	Text *string
+
+	cleared bool // {"HasValue":false}
 }
 
 // MarshalJSON writes a text or null.
@@ -79,7 +81,7 @@ func (v *VariableValue) UnmarshalJSON(data []byte) error {
 	} else if plain, ok := value.Secret.Reveal(); ok {
 		v.Text = &plain
 	} else if !value.Secret.HasValue() {
-		v.Text = new(string)
+		v.cleared = true
 	}
 	return nil
 }
@@ -105,7 +107,9 @@ func setOf(s documents.ScopedSet) VariableSet {
 }
 
 // documentOf is a set as it is stored. A sensitive variable without a value
-// keeps its secret.
+// keeps its secret, and so does one with an empty value: the Go SDK and what is
+// built on it read null into a string and write the whole set back with it.
+// {"HasValue":false} clears.
 func documentOf(in VariableSet) *resource.VariableSet {
 	set := &resource.VariableSet{ID: in.ID, OwnerID: in.OwnerID, Version: in.Version}
 	for _, v := range in.Variables {
@@ -117,9 +121,10 @@ func documentOf(in VariableSet) *resource.VariableSet {
 		case !one.Sensitive() && v.Value.Text != nil:
 			one.Value = *v.Value.Text
 		case !one.Sensitive():
-		case v.Value.Text == nil:
+		case v.Value.cleared:
+		case v.Value.Text == nil || *v.Value.Text == "":
 			one.Secret = resource.Kept()
-		case *v.Value.Text != "":
+		default:
 			one.Secret = resource.Plain(*v.Value.Text)
 		}
 		if one.IsSensitive && one.Type == "" {
