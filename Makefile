@@ -12,7 +12,7 @@ FUZZTIME ?= 10s
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
 # What `make generate` writes.
-GENERATED := internal/agentrpc/*.go .golangci.yaml
+GENERATED := internal/agentrpc/*.go .golangci.yaml docs/openapi.yaml
 
 # Tools are built from their own modules, so that their dependencies never
 # mix with the product's, and are cached by Go after the first use.
@@ -60,6 +60,7 @@ generate: ## Write all generated files anew (needs protoc)
 	  --connect-go_opt=paths=source_relative,package_suffix agent.proto
 	go generate ./...
 	go test ./internal/archtest -run TestDepguard -update
+	go test ./internal/api -run OpenAPI -update
 
 .PHONY: check-generate
 check-generate: ## Fail when a generated file in git differs from what `make generate` writes
