@@ -12,6 +12,7 @@ import (
 	"github.com/slipwayhq/slipway/internal/cli/demo"
 	"github.com/slipwayhq/slipway/internal/cli/deployment"
 	"github.com/slipwayhq/slipway/internal/cli/document"
+	"github.com/slipwayhq/slipway/internal/cli/kind"
 	"github.com/slipwayhq/slipway/internal/cli/machine"
 	"github.com/slipwayhq/slipway/internal/cli/packaging"
 	"github.com/slipwayhq/slipway/internal/cli/process"
@@ -68,6 +69,7 @@ func New(c *console.Console) *cobra.Command {
 	add(root, "other", document.Event(c), login(c), logout(c), completion(c), version(c))
 	c.Bind(root)
 	c.Adopt(root)
+	kind.CompleteFlags(c, root)
 	return root
 }
 

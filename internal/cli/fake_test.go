@@ -52,7 +52,7 @@ func (f *fakeAPI) add(collection string, doc map[string]any) map[string]any {
 	if _, ok := doc["Id"]; !ok {
 		doc["Id"] = fmt.Sprintf("%s-%d", idPrefix[collection], f.next)
 	}
-	switch id := doc["Id"].(string); collection {
+	switch id := fmt.Sprint(doc["Id"]); collection {
 	case "projects":
 		doc["VariableSetId"], doc["DeploymentProcessId"] = "variableset-"+id, "deploymentprocess-"+id
 		f.docs["variables"] = append(f.docs["variables"], map[string]any{

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -27,7 +26,7 @@ func TestAgainstTheServer(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				env.Setenv(name, strconv.Itoa(port))
+				env.Setenv(name, port)
 			}
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
@@ -42,13 +41,14 @@ func TestAgainstTheServer(t *testing.T) {
 	})
 }
 
-func freePort() (int, error) {
+func freePort() (string, error) {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		return 0, err
+		return "", err
 	}
 	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	return port, err
 }
 
 // answers waits until the server at the URL does.

@@ -73,6 +73,8 @@ func (k Kind) GetCommand(c *console.Console) *cobra.Command {
 		Short:   "Show one " + strings.ReplaceAll(k.Noun, "-", " "),
 		Example: k.example("get", quoted(k.Example)) + "\n" + k.example("get", quoted(k.Example)+" --format json"),
 		Args:    cobra.ExactArgs(1),
+
+		ValidArgsFunction: k.Complete(c),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, err := c.Client()
 			if err != nil {
@@ -96,6 +98,8 @@ func (k Kind) DeleteCommand(c *console.Console) *cobra.Command {
 		Short:   "Delete a " + strings.ReplaceAll(k.Noun, "-", " "),
 		Example: k.example("delete", quoted(k.Example)+" --yes"),
 		Args:    cobra.ExactArgs(1),
+
+		ValidArgsFunction: k.Complete(c),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, err := c.Client()
 			if err != nil {

@@ -70,6 +70,8 @@ func disable(c *console.Console, k kind.Kind, off bool) *cobra.Command {
 		Use: verb + " NAME|ID", Short: short,
 		Example: "  slipway machine " + verb + " web-01",
 		Args:    cobra.ExactArgs(1),
+
+		ValidArgsFunction: k.Complete(c),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, err := c.Client()
 			if err != nil {
