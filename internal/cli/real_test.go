@@ -41,6 +41,21 @@ func TestAgainstTheServer(t *testing.T) {
 	})
 }
 
+// TestTheDemo plays the whole demo: it is its own judge.
+func TestTheDemo(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/demo",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("SLIPWAY_TEST_PATIENT", "1")
+			return nil
+		},
+	})
+}
+
 func freePort() (string, error) {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
