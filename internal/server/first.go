@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/slipwayhq/slipway/internal/app/identity"
@@ -49,11 +50,25 @@ func (s *Server) firstStart(ctx context.Context) (err error) {
 	if key != "" {
 		admin.KeyHash, admin.KeyHint = secret.Hash(key), secret.Hint(key)
 	}
-	if err := s.db.Write(ctx, func(tx *store.Tx) error { return store.Seed(tx, admin) }); err != nil {
+	if err := s.db.Write(ctx, func(tx *store.Tx) error { return errors.Join(store.Seed(tx, admin), recordSetup(tx)) }); err != nil {
 		return fmt.Errorf("first start: %w", err)
 	}
 	if made {
 		fmt.Fprintf(s.cfg.Out, "The administrator's API key, shown only now:\n\n  %s\n\n", key)
 	}
 	return nil
+}
+
+// recordSetup keeps the first start as the first task: clients expect that a
+// server has at least one (octopus-api.md 2.0).
+func recordSetup(tx *store.Tx) error {
+	id, err := tx.NextID("ServerTasks")
+	if err != nil {
+		return err
+	}
+	now := tx.Now().UnixMilli()
+	return store.InsertTask(tx, &store.Task{
+		ID: id, SpaceID: resource.DefaultSpace, Name: "Setup", Description: "Set up the server and its default space",
+		State: store.TaskSuccess, StartTime: now, CompletedTime: now, CreatedBy: "system",
+	})
 }
