@@ -41,6 +41,10 @@ test: ## Run the tests (PKG=./internal/rollout/... for some)
 test-race: ## Run the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race $(PKG)
 
+.PHONY: contract
+contract: build ## Drive a built server and agents with the official Go SDK (CONTRACTFLAGS=-update tries all of its own tests)
+	cd test/contract && SLIPWAY_BIN=$(CURDIR)/bin/slipway go test -count=1 ./... $(CONTRACTFLAGS)
+
 .PHONY: lint
 lint: ## Run golangci-lint and staticcheck
 	$(LINT) run
@@ -108,7 +112,7 @@ bench: build ## Measure Slipway beside the floor and rsync (docs/performance.md)
 
 .PHONY: check
 check: ## Everything CI runs, with the seconds it took; the tests come last
-	@start=$$SECONDS; for step in check-generate lint cross test-race test; do \
+	@start=$$SECONDS; for step in check-generate lint cross test-race test contract; do \
 	  echo; echo "== make $$step ($$((SECONDS - start)) s so far)"; \
 	  $(MAKE) --no-print-directory $$step; done
 
