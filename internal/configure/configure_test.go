@@ -22,7 +22,10 @@ type log struct {
 	warns []string
 }
 
-func newLog(t *testing.T) *log { return &log{t: t} }
+func newLog(t *testing.T) *log {
+	t.Helper()
+	return &log{t: t}
+}
 
 func (l *log) Info(line string) { l.t.Log("info", line) }
 

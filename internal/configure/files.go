@@ -68,7 +68,7 @@ func (f *files) find(target string) ([]string, error) {
 		return nil, fmt.Errorf("look for files: %w", err)
 	}
 	slices.Sort(found)
-	return slices.DeleteFunc(found, func(p string) bool { return isTemporary(p) }), nil
+	return slices.DeleteFunc(found, isTemporary), nil
 }
 
 func hasDrive(name string) bool { return len(name) > 1 && name[1] == ':' }

@@ -175,6 +175,7 @@ func convert(kind jsonKind, v value) (*jsonNode, error) {
 		if text := strings.ToLower(strings.TrimSpace(v.text)); text == "true" || text == "false" {
 			return &jsonNode{kind: jsonBool, raw: text}, nil
 		}
+	case jsonString, jsonNull:
 	}
 	return &jsonNode{kind: jsonString, raw: quoteJSON(v.text)}, nil
 }

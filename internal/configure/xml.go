@@ -360,7 +360,7 @@ func entity(name string) (string, bool) {
 	if digits == name {
 		return "", false
 	}
-	if hex := strings.TrimPrefix(digits, "x"); hex != digits {
+	if hex, ok := strings.CutPrefix(digits, "x"); ok {
 		digits, base = hex, 16
 	}
 	n, err := strconv.ParseUint(digits, base, 21)

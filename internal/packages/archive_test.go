@@ -415,7 +415,7 @@ func nested(t *testing.T) []byte {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	content := inner.Bytes()[:bytes.Index(inner.Bytes(), []byte("PK\x01\x02"))]
+	content, _, _ := bytes.Cut(inner.Bytes(), []byte("PK\x01\x02"))
 	w = zip.NewWriter(&outer)
 	stored(t, w, "a.bin", content)
 	stored(t, w, "b.txt", []byte("inner"))

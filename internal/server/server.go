@@ -68,7 +68,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 		cfg.Sweep = 15 * time.Second
 	}
 	s = &Server{cfg: cfg}
-	defer func() {
+	defer func() { //nolint:contextcheck // what was opened is closed whether or not ctx has ended
 		if err != nil {
 			err = errors.Join(err, s.Close())
 			s = nil

@@ -33,7 +33,7 @@ func (s *Server) runWorker(ctx context.Context) error {
 		began := time.Now()
 		err := s.cfg.Worker.Command(ctx, home).Run()
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
 		s.cfg.Logger.WarnContext(ctx, "the built-in worker ended", "error", err)
 		if time.Since(began) > time.Minute {

@@ -167,7 +167,6 @@ type scope struct {
 	binding *node
 	parent  *scope
 	stack   []*symbol
-	outer   bool // tokens evaluated here belong to a value, not to the outermost text
 }
 
 func (e *evaluator) spend(sc *scope, steps int) error {

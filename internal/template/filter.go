@@ -1,6 +1,7 @@
 package template
 
 import (
+	"errors"
 	"strings"
 	"time"
 )
@@ -20,10 +21,13 @@ func (e *evaluator) apply(name, in string, has bool, options []string) (string, 
 		return "", false, &UnsupportedError{Construct: "filter " + name}
 	}
 	out, ok, err := f(in, has, options)
-	switch err.(type) {
-	case nil:
+	if err == nil {
 		return out, ok, nil
-	case *UnsupportedError, *BudgetError:
+	}
+	if _, plain := errors.AsType[*UnsupportedError](err); plain {
+		return "", false, err
+	}
+	if _, plain := errors.AsType[*BudgetError](err); plain {
 		return "", false, err
 	}
 	return "", false, &FilterError{Filter: name, Err: err}

@@ -70,7 +70,7 @@ func shift(unit time.Duration) filter {
 		amount, err := strconv.ParseFloat(strings.TrimSpace(options[0]), 64)
 		const most = 10_000 * 366 * 24 // hours; beyond, no year has a number
 		if hours := amount * unit.Hours(); !ok || err != nil || !(hours > -most && hours < most) {
-			return "", false, nil
+			return "", false, nil //nolint:nilerr // no number or date: no result (configuration.md 1.11)
 		}
 		days := int(amount * unit.Hours() / 24) // a Duration holds 292 years only
 		rest := time.Duration((amount*unit.Hours() - float64(days)*24) * float64(time.Hour))

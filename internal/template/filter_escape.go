@@ -106,7 +106,7 @@ func yamlSingle(s string) string {
 	s = strings.ReplaceAll(s, "'", "''")
 	var b strings.Builder
 	inRun := false
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		breaks := s[i] == '\n' || s[i] == '\r'
 		if breaks && !inRun {
 			if strings.HasPrefix(s[i:], "\r\n") {
@@ -177,7 +177,7 @@ func propertiesEscape(s string, key bool) string {
 // percentEscape keeps letters, digits and the characters in keep.
 func percentEscape(s, keep string) string {
 	var b strings.Builder
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if isAlnum(s[i]) || strings.IndexByte(keep, s[i]) >= 0 {
 			b.WriteByte(s[i])
 			continue

@@ -20,7 +20,7 @@ func format(in string, has bool, options []string) (string, bool, error) {
 	switch kind {
 	case "int", "int32":
 		if _, err := strconv.ParseInt(strings.TrimSpace(in), 10, 32); err != nil {
-			return "", false, nil
+			return "", false, nil //nolint:nilerr // unparsable: no result (configuration.md 1.11)
 		}
 		return formatAsNumber(in, layout)
 	case "double", "decimal":

@@ -18,7 +18,7 @@ func uriPart(in string, has bool, options []string) (string, bool, error) {
 	part := options[0]
 	u, err := url.Parse(strings.TrimSpace(in))
 	if err != nil {
-		return "[UriPart " + part + " error: Invalid URI]", true, nil
+		return "[UriPart " + part + " error: Invalid URI]", true, nil //nolint:nilerr // errors come back as text (configuration.md 1.11)
 	}
 	if strings.EqualFold(part, "IsAbsoluteUri") {
 		return strings.ToLower(boolText(u.IsAbs())), true, nil

@@ -53,6 +53,7 @@ func (v *jsonValue) property(name string) (string, bool) {
 			return "", true
 		}
 		return v.values[i].text(), true
+	case jsonBool, jsonNumber, jsonString:
 	}
 	return v.text(), true
 }
@@ -68,6 +69,7 @@ func (v *jsonValue) text() string {
 		return plainNumber(v.scalar)
 	case jsonString:
 		return v.scalar
+	case jsonObject, jsonArray:
 	}
 	var b strings.Builder
 	v.write(&b)

@@ -2,6 +2,7 @@ package template
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -89,7 +90,7 @@ func (e *evaluator) expand(sc *scope, n *node) (*node, error) {
 	}
 	tokens, failed := n.template()
 	if failed != nil {
-		return &node{value: n.value, has: true}, nil
+		return &node{value: n.value, has: true}, nil //nolint:nilerr // what is no template stays a text (configuration.md 1.4)
 	}
 	text, literal, err := e.nested(sc, tokens)
 	if err != nil {
@@ -208,8 +209,8 @@ func (e *evaluator) parseJSON(sc *scope, text string) (*jsonValue, error) {
 func (sc *scope) chain() []string {
 	var names []string
 	for s := sc; s != nil; s = s.parent {
-		for i := len(s.stack) - 1; i >= 0; i-- {
-			name := rendered(s.stack[i])
+		for _, symbol := range slices.Backward(s.stack) {
+			name := rendered(symbol)
 			if len(names) == 0 || names[len(names)-1] != name {
 				names = append(names, name)
 			}

@@ -109,6 +109,7 @@ func (d Dimension) weight() int {
 		return 5
 	case ProjectScope:
 		return 1
+	case dimensionEnd:
 	}
 	return 0
 }
@@ -135,6 +136,7 @@ func (d Dimension) String() string {
 		return "process"
 	case ProjectScope:
 		return "project"
+	case dimensionEnd:
 	}
 	return "nothing"
 }
