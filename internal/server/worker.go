@@ -30,13 +30,9 @@ func (s *Server) runWorker(ctx context.Context) error {
 	}
 	pause := time.Second
 	for ctx.Err() == nil {
-		began := time.Now()
-		err := s.cfg.Worker.Command(ctx, home).Run()
-		if ctx.Err() != nil {
-			break
-		}
-		s.cfg.Logger.WarnContext(ctx, "the built-in worker ended", "error", err)
-		if time.Since(began) > time.Minute {
+		began := s.cfg.Now()
+		s.work(ctx, home)
+		if s.cfg.Now().Sub(began) > time.Minute {
 			pause = time.Second
 		}
 		select {
@@ -46,6 +42,13 @@ func (s *Server) runWorker(ctx context.Context) error {
 		pause = min(2*pause, time.Minute)
 	}
 	return nil
+}
+
+// work runs the agent's process once, to its end.
+func (s *Server) work(ctx context.Context, home string) {
+	if err := s.cfg.Worker.Command(ctx, home).Run(); ctx.Err() == nil {
+		s.cfg.Logger.WarnContext(ctx, "the built-in worker ended", "error", err)
+	}
 }
 
 // saveWorker stores the built-in worker as a document, or its new identity.
