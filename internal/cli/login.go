@@ -21,8 +21,12 @@ func login(c *console.Console) *cobra.Command {
 				return err
 			}
 			if c.APIKey == "" {
-				if target.APIKey, err = c.Secret("API key for " + target.Server); err != nil {
+				typed, err := c.Secret("API key for " + target.Server)
+				if err != nil {
 					return err
+				}
+				if typed != "" { // nothing typed: the environment's
+					target.APIKey = typed
 				}
 			}
 			if target.APIKey == "" {
