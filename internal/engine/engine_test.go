@@ -259,6 +259,35 @@ func TestARestartGoesOnWithoutRepeating(t *testing.T) {
 	}
 }
 
+// A machine whose silence ends the rollout does not count as deployed, and is
+// owed the release; the others have it (P1).
+func TestTheLastMachineIsSilent(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	web, late := n.machine("web1", "web"), n.machine("web20", "web")
+	n.write(func(tx *store.Tx) error {
+		policy, err := store.Get[resource.MachinePolicy](tx, "MachinePolicies-1")
+		if err != nil {
+			return err
+		}
+		policy.PollingRequestQueueTimeout = resource.TimeSpan(time.Second)
+		return store.Update(tx, policy)
+	})
+	n.start()
+	id := n.deploy(rollout.Deploy, "Projects-1", "Releases-1", "web")
+	n.end(n.awaitStart(web), rollout.OutcomeSucceeded)
+	n.awaitState(id, store.TaskFailed)
+	n.read(func(tx *store.Tx) error {
+		has, err := store.DeployedOn(tx, web)
+		hasNot, lateErr := store.DeployedOn(tx, late)
+		owed, owedErr := store.OwedTo(tx, late)
+		if len(has) != 1 || len(hasNot) != 0 || len(owed) != 1 {
+			t.Errorf("deployed: %+v and %+v, owed: %+v", has, hasNot, owed)
+		}
+		return errors.Join(err, lateErr, owedErr)
+	})
+}
+
 // A machine that comes while a release is rolled out is owed it afterwards.
 func TestANewcomerIsOwedTheRelease(t *testing.T) {
 	t.Parallel()

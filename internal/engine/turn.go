@@ -37,6 +37,7 @@ type Tx interface {
 	PostElsewhere(id, key string, event rollout.Event)
 	Begin(node string)
 	Canceling()
+	// Finish ends the task; it reads the rows that Save has written.
 	Finish(p *rollout.Plan, row *rollout.Row)
 }
 
@@ -89,6 +90,7 @@ type fold struct {
 	queue     []rollout.Event
 	continues int
 	canceling bool
+	finished  bool
 }
 
 func newFold(tx Tx) *fold {
@@ -122,7 +124,7 @@ func (f *fold) carryOut(n int, e *rollout.Effect, at int64) {
 	case rollout.Again:
 		f.goOn(at)
 	case rollout.Finish:
-		f.tx.Finish(f.plan, &f.work.Row)
+		f.finished = true
 	case rollout.Say:
 		f.tx.Record(at, string(rollout.Say), e.Note)
 	}
@@ -156,5 +158,8 @@ func (f *fold) commit() error {
 		f.tx.Canceling()
 	}
 	f.tx.Save(f.work.Changes())
+	if f.finished {
+		f.tx.Finish(f.plan, &f.work.Row)
+	}
 	return f.tx.Err()
 }
