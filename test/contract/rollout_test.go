@@ -1,9 +1,8 @@
 package contract_test
 
 import (
-	"bytes"
+	"encoding/json"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,10 +13,8 @@ import (
 	"github.com/OctopusDeploy/go-octopusdeploy/v2/pkg/client"
 	"github.com/OctopusDeploy/go-octopusdeploy/v2/pkg/core"
 	"github.com/OctopusDeploy/go-octopusdeploy/v2/pkg/deployments"
-	"github.com/OctopusDeploy/go-octopusdeploy/v2/pkg/environments"
 	"github.com/OctopusDeploy/go-octopusdeploy/v2/pkg/events"
 	"github.com/OctopusDeploy/go-octopusdeploy/v2/pkg/machines"
-	"github.com/OctopusDeploy/go-octopusdeploy/v2/pkg/packages"
 	"github.com/OctopusDeploy/go-octopusdeploy/v2/pkg/releases"
 	"github.com/OctopusDeploy/go-octopusdeploy/v2/pkg/tasks"
 	"github.com/OctopusDeploy/go-octopusdeploy/v2/pkg/variables"
@@ -84,6 +81,7 @@ func TestRollout(t *testing.T) {
 	p.onward(t, release)
 	p.secondRelease(t, s, []*agent{web1, web2})
 	p.told(t)
+	p.shown(t, s)
 }
 
 // healthy waits until a machine answered.
@@ -347,6 +345,27 @@ func (p *shop) secondRelease(t *testing.T, s *instance, web []*agent) {
 	await(t, p.c, id, "Canceled")
 }
 
+// TestSelfReference: a variable that needs its own value fails the deployment
+// and is named (abuse 62), and a script that the server runs needs no machine.
+func TestSelfReference(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	p := newShop(t, s)
+	for name, value := range map[string]string{"Ping": "#{Pong}", "Pong": "#{Ping}", "Fine": "fine"} {
+		v := variables.NewVariable(name)
+		v.Value = value
+		_, err := variables.AddSingle(p.c, "Spaces-1", p.project.ID, v)
+		ok(t, err)
+	}
+	p.setProcess(t, step("Say", "", onServer(script("Say", `echo "all is #{Fine}"`))))
+	p.deploy(t, p.release(t, "1.0.0"), "Staging", "Success")
+	p.setProcess(t, step("Say", "", onServer(script("Say", `echo "#{Ping}"`))))
+	task := p.deploy(t, p.release(t, "2.0.0"), "Staging", "Failed")
+	if raw := s.ask(t, http.MethodGet, task.Links["Raw"], ""); !strings.Contains(raw.body, "Ping") {
+		t.Errorf("the log does not name the variable:\n%s", raw.body)
+	}
+}
+
 // told: the path left its events and its lists of tasks.
 func (p *shop) told(t *testing.T) {
 	t.Helper()
@@ -367,141 +386,61 @@ func (p *shop) told(t *testing.T) {
 	}
 }
 
-// TestMachines registers by the SDK a machine that listens and one that polls,
-// asks how they are, and runs a script on them.
-func TestMachines(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	c := s.connect(t, "")
-	env, err := environments.Add(c, environments.NewEnvironment("Lab"))
-	ok(t, err)
-	s.startAgent(t, "listens", "Lab", "TentaclePassive", "web", "cache")
-	s.startAgent(t, "polls", "Lab", "TentacleActive", "db")
-	p := &shop{c: c}
-	for name, style := range map[string]string{"listens": "TentaclePassive", "polls": "TentacleActive"} {
-		old := p.healthy(t, name)
-		same(t, "style of "+name, old.Endpoint.GetCommunicationStyle(), style)
-		ok(t, machines.DeleteByID(c, "Spaces-1", old.ID))
-		address, err := url.Parse(old.URI)
-		ok(t, err)
-		var endpoint machines.IEndpoint = machines.NewListeningTentacleEndpoint(address, old.Thumbprint)
-		if style == "TentacleActive" {
-			endpoint = machines.NewPollingTentacleEndpoint(address, old.Thumbprint)
+// shown: the board has no member that strict clients do not know
+// (octopus-api.md 2.19), and nothing on the path has a null where clients read
+// a list or a property (trap 9).
+func (p *shop) shown(t *testing.T, s *instance) {
+	t.Helper()
+	type reference struct {
+		ID    string `json:"Id"`
+		Name  string
+		Links map[string]string
+	}
+	var board struct {
+		Projects []struct {
+			reference
+			Slug, ProjectGroupID           string
+			EnvironmentIDs                 []string
+			TenantedDeploymentMode         string
+			CanPerformUntenantedDeployment bool
+			IsDisabled                     bool
 		}
-		target := machines.NewDeploymentTarget(name, endpoint, []string{env.ID}, old.Roles)
-		target.Thumbprint, target.URI = old.Thumbprint, old.URI
-		made, err := machines.Add(c, target)
-		ok(t, err)
-		same(t, "policy", made.MachinePolicyID, "MachinePolicies-1")
-		if made.ID == old.ID {
-			t.Error("an id was used twice")
+		ProjectGroups []struct {
+			reference
+			EnvironmentIDs []string
 		}
-		p.healthy(t, name)
-		status := s.ask(t, http.MethodGet, made.Links["Connection"], "").object(t)
-		if status["MachineId"] != made.ID || status["Status"] == "" || status["Logs"] == nil {
-			t.Errorf("connection: %v", status)
+		Environments, Tenants []reference
+		Items                 []struct {
+			ID, ProjectID, EnvironmentID, ReleaseID, DeploymentID, TaskID, TenantID, ChannelID, ReleaseVersion        string
+			Created, QueueTime, StartTime, CompletedTime                                                              *time.Time
+			State, ErrorMessage, Duration                                                                             string
+			HasPendingInterruptions, HasPendingPreconditions, HasWarningsOrErrors, IsCurrent, IsPrevious, IsCompleted bool
+			PendingInterruptionTypes, PendingPreconditionTypes                                                        []string
+			Links                                                                                                     map[string]string
 		}
-		_, err = machines.Add(c, machines.NewDeploymentTarget(strings.ToUpper(name), endpoint, []string{env.ID}, []string{"web"}))
-		refused(t, err, http.StatusBadRequest)
+		ProjectLimit *int
+		IsFiltered   bool
+		Links        map[string]string
 	}
-	all, err := machines.GetAll(c, "Spaces-1")
-	ok(t, err)
-	same(t, "machines", len(all), 2)
-	found, err := machines.Get(c, "Spaces-1", machines.MachinesQuery{Roles: []string{"cache"}, EnvironmentIDs: []string{env.ID}})
-	ok(t, err)
-	if len(found.Items) != 1 || found.Items[0].Name != "listens" {
-		t.Errorf("by role: %v", found.Items)
+	strict := json.NewDecoder(strings.NewReader(s.ask(t, http.MethodGet, "/api/Spaces-1/dashboard/dynamic?includePrevious=true", "").body))
+	strict.DisallowUnknownFields()
+	ok(t, strict.Decode(&board))
+	current := 0
+	for _, item := range board.Items {
+		if item.IsCurrent {
+			current++
+		}
 	}
-	roles, err := c.MachineRoles.GetAll()
-	ok(t, err)
-	var names []string
-	for _, r := range roles {
-		names = append(names, *r)
+	if len(board.Items) < 3 || current != 2 || board.IsFiltered {
+		t.Errorf("board: %d items, %d current, filtered %v", len(board.Items), current, board.IsFiltered)
 	}
-	same(t, "roles", names, []string{"cache", "db", "web"})
-	policies, err := c.MachinePolicies.GetAll()
-	ok(t, err)
-	if len(policies) != 1 || policies[0].ConnectionConnectTimeout != time.Minute || policies[0].PollingRequestQueueTimeout != 2*time.Minute || policies[0].MachineHealthCheckPolicy == nil {
-		t.Errorf("policies: %+v", policies[0])
-	}
-	machineID := all[0].ID
-	task, err := c.Tasks.Add(&tasks.Task{Name: "AdHocScript", Description: "Look around", Arguments: map[string]any{
-		"MachineIds": []string{machineID}, "ScriptBody": "echo here", "Syntax": "Bash",
-	}})
-	ok(t, err)
-	done := await(t, c, task.ID, "Success")
-	same(t, "description", done.Description, "Look around")
-	health, err := c.Tasks.Add(&tasks.Task{Name: "Health", Arguments: map[string]any{"MachineIds": []string{machineID}}})
-	ok(t, err)
-	await(t, c, health.ID, "Success")
-	env2, err := environments.GetByID(c, "Spaces-1", env.ID)
-	ok(t, err)
-	err = environments.DeleteByID(c, "Spaces-1", env2.ID) // machines are in it
-	refused(t, err, http.StatusBadRequest)
-}
-
-// TestReleases are the rules that need no machine (octopus-api.md 1.9, 2.12).
-func TestReleases(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	p := newShop(t, s)
-	p.setProcess(t, step("Install", "web", deployPackage("Install", "Shop.Web")))
-	create := func(edit func(*releases.CreateReleaseCommandV1)) (*releases.CreateReleaseResponseV1, error) {
-		command := releases.NewCreateReleaseCommandV1("Spaces-1", p.project.ID)
-		edit(command)
-		return releases.CreateReleaseV1(p.c, command)
-	}
-	_, err := create(func(*releases.CreateReleaseCommandV1) {})
-	if typed := refused(t, err, http.StatusBadRequest); !strings.Contains(strings.Join(typed.Errors, " "), "Shop.Web") {
-		t.Errorf("the refusal does not name the missing package: %v", err)
-	}
-	for _, version := range []string{"1.0.0", "1.1.0-beta", "1.1.0"} {
-		_, _, err := packages.Upload(p.c, "Spaces-1", "Shop.Web."+version+".zip", bytes.NewReader(archive(t, map[string]string{"a": version})), packages.OverwriteModeFailIfExists)
-		ok(t, err)
-	}
-	for _, spec := range []struct{ text, want string }{
-		{"Shop.Web:1.0.0", "1.0.0"}, {"Install=1.1.0-beta", "1.1.0-beta"}, {"*:1.0.0", "1.0.0"}, {`Shop.Web/1.1.0`, "1.1.0"}, {"", "1.1.0"},
+	filtered := s.ask(t, http.MethodGet, "/api/Spaces-1/dashboard/dynamic?projects=Projects-404", "").object(t)
+	same(t, "items of an unknown project", filtered["Items"], []any{})
+	same(t, "filtered", filtered["IsFiltered"], any(true))
+	for _, path := range []string{
+		"deployments", "releases", "tasks", "events", "machines", "dashboard", "environments/summary", "projects/" + p.project.ID + "/progression",
+		"projects/" + p.project.ID + "/deploymentprocesses", "machinepolicies", "feeds", "lifecycles",
 	} {
-		made, err := create(func(c *releases.CreateReleaseCommandV1) {
-			if spec.text != "" {
-				c.Packages = []string{spec.text}
-			}
-		})
-		ok(t, err)
-		release, err := p.c.Releases.GetByID(made.ReleaseID)
-		ok(t, err)
-		same(t, "version by "+spec.text, release.SelectedPackages[0].Version, spec.want)
+		noNullProperties(t, path, s.ask(t, http.MethodGet, "/api/Spaces-1/"+path, "").object(t))
 	}
-	made, err := create(func(c *releases.CreateReleaseCommandV1) { c.ReleaseVersion = "5.0.0" })
-	ok(t, err)
-	next, err := create(func(*releases.CreateReleaseCommandV1) {})
-	ok(t, err)
-	same(t, "next version", next.ReleaseVersion, "5.0.1")
-	_, err = create(func(c *releases.CreateReleaseCommandV1) { c.ReleaseVersion = "DeleteMe5.0" })
-	ok(t, err)
-	_, err = create(func(c *releases.CreateReleaseCommandV1) { c.ReleaseVersion = "5.0.0" })
-	refused(t, err, http.StatusBadRequest)
-	same2, err := create(func(c *releases.CreateReleaseCommandV1) {
-		c.ReleaseVersion, c.IgnoreIfAlreadyExists = "5.0.0", true
-	})
-	ok(t, err)
-	same(t, "the release that exists", same2.ReleaseID, made.ReleaseID)
-	_, err = create(func(c *releases.CreateReleaseCommandV1) { c.Packages = []string{"Nothing:1.0.0"} })
-	refused(t, err, http.StatusBadRequest)
-	_, err = create(func(c *releases.CreateReleaseCommandV1) { c.Packages = []string{"Shop.Web:9.9.9"} })
-	refused(t, err, http.StatusBadRequest)
-
-	document := releases.NewRelease("", p.project.ID, "6.0.0")
-	document.SelectedPackages = []*packages.SelectedPackage{{ActionName: "Install", Version: "1.0.0"}}
-	stored, err := p.c.Releases.Add(document)
-	ok(t, err)
-	again, err := p.c.Releases.GetByID(stored.ID)
-	ok(t, err)
-	same(t, "release", again, stored)
-	if !again.Assembled.Equal(stored.Assembled) || again.ProjectDeploymentProcessSnapshotID == p.project.DeploymentProcessID {
-		t.Errorf("release: %+v", again)
-	}
-	ok(t, p.c.Releases.DeleteByID(stored.ID))
-	_, err = releases.GetReleaseInProject(p.c, "Spaces-1", p.project.ID, "6.0.0")
-	refused(t, err, http.StatusNotFound)
 }
