@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -144,7 +145,11 @@ func measure(ctx context.Context, rep *report, o options, dir string, n int) (er
 			if err != nil {
 				return fmt.Errorf("%s: facts: %w", c.Name(), err)
 			}
-			rep.facts = append(rep.facts, facts...)
+			for _, f := range facts {
+				if !slices.ContainsFunc(rep.facts, func(g fact) bool { return g.name == f.name }) {
+					rep.facts = append(rep.facts, f)
+				}
+			}
 		}
 	}
 	return nil
