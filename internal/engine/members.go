@@ -37,7 +37,11 @@ func Members(tx *store.Tx, p *rollout.Plan) ([]rollout.Member, error) {
 		if err != nil {
 			return nil, err
 		}
-		members = append(members, member(m, policy))
+		session, err := store.GetSession(tx, m.ID)
+		if err != nil {
+			return nil, err
+		}
+		members = append(members, member(m, policy, session, tx.Now()))
 	}
 	if p.NeedsWorker() && p.Kind == rollout.Deploy {
 		members = append(members, rollout.Member{ID: p.Worker.ID, Name: p.Worker.Name, Worker: true})
@@ -69,12 +73,16 @@ func policyOf(tx *store.Tx, seen map[string]*resource.MachinePolicy, id string) 
 	return policy, nil
 }
 
-func member(m *resource.Machine, policy *resource.MachinePolicy) rollout.Member {
+func member(m *resource.Machine, policy *resource.MachinePolicy, session *store.Session, now time.Time) rollout.Member {
 	// How long a machine may stay silent: the policy's deadline for the way its
 	// link is made (octopus-api.md 2.16).
 	patience := policy.ConnectionConnectTimeout.Duration()
 	if m.Endpoint.Polling() {
 		patience = policy.PollingRequestQueueTimeout.Duration()
+	}
+	// A machine that has been silent already has used that much of it up.
+	if session != nil && session.State != store.SessionConnected {
+		patience = min(patience, max(patience-now.Sub(time.UnixMilli(session.LostAt)), stillSilent))
 	}
 	return rollout.Member{
 		ID: m.ID, Name: m.Name, Roles: m.Roles,
@@ -84,6 +92,10 @@ func member(m *resource.Machine, policy *resource.MachinePolicy) rollout.Member 
 		},
 	}
 }
+
+// stillSilent is how long a machine that is lost since long ago is given to come
+// back.
+const stillSilent = 5 * time.Second
 
 // hostname is the host in "https://host:10933/"; "" for polling machines.
 func hostname(uri string) string {

@@ -183,10 +183,17 @@ func (b *treeBuilder) step(parent string, index int, names map[string]string, or
 	}
 	slices.SortStableFunc(list, func(a, b string) int { return int(order[a] - order[b]) })
 	for _, id := range list {
-		activity.Children = append(activity.Children, summarise(members[id], len(spec.Actions)))
+		m := summarise(members[id], len(spec.Actions))
+		if activity.Ended != 0 && m.open() { // the step ended before the machine's last action
+			m.Status, m.Ended = ActivityCanceled, activity.Ended
+		}
+		activity.Children = append(activity.Children, m)
 	}
 	return activity, nil
 }
+
+// open says that the activity has not ended.
+func (a *Activity) open() bool { return a.Status == ActivityPending || a.Status == ActivityRunning }
 
 // summarise gives a machine the state of its actions; where a step has one
 // action the machine is that action.
