@@ -38,8 +38,8 @@ test: ## Run the tests (PKG=./internal/rollout/... for some)
 	go test $(PKG)
 
 .PHONY: test-race
-test-race: ## Run the tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 go test -race $(PKG)
+test-race: ## Run the tests under the race detector, without those of built binaries (needs a C compiler)
+	CGO_ENABLED=1 go test -race -short $(PKG)
 
 .PHONY: contract
 contract: build ## Drive a built server and agents with the official Go SDK (CONTRACTFLAGS=-update tries all of its own tests)
