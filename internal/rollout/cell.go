@@ -8,6 +8,9 @@ func (t *turn) nextAction(step *StepRow, m *Member, index int) {
 	spec := &t.p.Steps[step.Index]
 	for ; index < len(spec.Actions); index++ {
 		key := CellKey{Step: step.Index, Action: index, Member: m.ID}
+		if len(step.Once) > 0 && t.w.cell(key) != nil {
+			continue // it went through before it was elected to run an earlier one
+		}
 		run, reason := t.actionRuns(step, m, key)
 		if run {
 			t.openCell(step, m, key)
@@ -33,14 +36,9 @@ func (t *turn) actionRuns(step *StepRow, m *Member, key CellKey) (bool, string) 
 		return false, "condition cannot be evaluated"
 	}
 	if run && spec.RunOnce {
-		if holder, taken := step.Once[key.Action]; taken && holder != m.ID {
+		if holder, taken := t.takeOnce(step, m, key.Action); !taken {
 			return false, "runs once, on " + t.nameOf(holder)
 		}
-		if step.Once == nil {
-			step.Once = map[int]string{}
-		}
-		step.Once[key.Action] = m.ID
-		t.w.saveStep(step)
 	}
 	return run, reason
 }
@@ -120,7 +118,7 @@ func (t *turn) sending(id string) {
 		return
 	}
 	if c := t.w.cell(a.Cell); c != nil && c.State == CellRunning {
-		c.DueAt = t.at + sendingPatience
+		c.DueAt = max(c.DueAt, a.CreatedAt+sendingPatience)
 		t.w.saveCell(c)
 	}
 }
@@ -219,6 +217,10 @@ func (t *turn) closeByOutcome(c *Cell, a *Attempt, retry bool) {
 	case OutcomeSucceeded:
 		t.closeCell(c, CellSucceeded, "")
 	case OutcomeCanceled:
+		if !canceling { // nobody here asked for it, and it did not end with 0 (P1)
+			t.closeCell(c, CellFailed, "it was ended on the machine: "+a.Reason)
+			return
+		}
 		t.closeCell(c, CellCanceled, a.Reason)
 	case OutcomeTimedOut:
 		t.closeCell(c, CellTimedOut, a.Reason)

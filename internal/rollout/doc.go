@@ -28,5 +28,7 @@
 //	  NotStarted ────┘  └──Cancel─► Canceled  └──Gone──► Superseded
 //	  (retried, with a pause; at last Failed or NotDeployed)
 //
-// Terminal states never change (invariant I7).
+// Terminal states never change (invariant I7), but for one that never was more
+// than a wait: a cell Skipped because another member runs the action once opens
+// when that member leaves before it has started.
 package rollout

@@ -12,6 +12,9 @@ type Event struct {
 	End     *End     `json:",omitempty"` // Ended
 	Member  string   `json:",omitempty"` // Lost, Back, Gone
 	By      string   `json:",omitempty"` // Cancel: who; Gone: why
+	// Since is when the owner that looks at the clock began, for Timer: time in
+	// which no owner ran is nobody's silence (P2).
+	Since int64 `json:",omitempty"`
 }
 
 // EventKind says what happened.

@@ -55,7 +55,7 @@ func (t *turn) gone(machine, why string) {
 	t.w.Row.Warnings++
 	t.say("Warning", CellKey{Step: -1, Action: -1, Member: m.ID}, "%s left the rollout: %s. It is not deployed.", m.Name, why)
 	t.eachOpen(Filter{Member: machine}, func(c *Cell) {
-		t.abandon(c, "the machine is gone: "+why)
+		t.onceLeft(c, t.abandon(c, "the machine is gone: "+why))
 		t.closeCell(c, CellSuperseded, why)
 	})
 }
@@ -89,8 +89,9 @@ func (t *turn) abandon(c *Cell, why string) Outcome {
 }
 
 // timer looks at the cells that are due: pauses that are over, and machines
-// whose patience has run out.
-func (t *turn) timer() {
+// whose patience has run out. since is when the owner that looks began: after a
+// restart each machine has its patience to come back.
+func (t *turn) timer(since int64) {
 	if t.w.Row.State.Terminal() {
 		return
 	}
@@ -98,6 +99,9 @@ func (t *turn) timer() {
 		switch {
 		case c.State == CellWaiting && t.w.Row.State == Running:
 			t.retry(c)
+		case c.State == CellRunning && since+c.Patience > t.at:
+			c.DueAt = since + c.Patience
+			t.w.saveCell(c)
 		case c.State == CellRunning:
 			t.silent(c)
 		default:
@@ -140,6 +144,7 @@ func (t *turn) silent(c *Cell) {
 		t.w.Row.Unavailable++
 		t.w.Row.Warnings++
 		t.say("Warning", c.CellKey, "%s; its attempt is %s. It is not deployed; the other machines go on.", why, state)
+		t.onceLeft(c, outcome)
 	}
 	t.closeCell(c, state, why)
 }

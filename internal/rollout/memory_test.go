@@ -20,6 +20,7 @@ type memory struct {
 	slots    map[string][]rollout.CellKey
 
 	read, written int
+	outputReads   int      // calls of Outputs
 	starts        []string // attempts whose start was asked for
 	cancels       []string
 	notes         []rollout.Note
@@ -101,7 +102,10 @@ func (m *memory) Attempt(id string) (rollout.Attempt, bool) {
 	return a, ok
 }
 
-func (m *memory) Outputs(n int) []rollout.Output { return slices.Clone(m.outputs[:n]) }
+func (m *memory) Outputs(n int) []rollout.Output {
+	m.outputReads++
+	return slices.Clone(m.outputs[:n])
+}
 
 // fold is one turn of one event, with those that its local effects bring back.
 func (m *memory) fold(p *rollout.Plan, event rollout.Event) {

@@ -13,8 +13,9 @@ const (
 	// report it.
 	cancelGrace    = 30_000
 	cancelPatience = 90_000
-	// sendingPatience is how long the packages of one attempt may travel; the
-	// loss of the link ends it sooner.
+	// sendingPatience is how long the packages of one attempt may travel, from
+	// its making and however often that is begun; the loss of the link ends it
+	// sooner.
 	sendingPatience = 3_600_000
 )
 
@@ -42,7 +43,7 @@ func Next(p *Plan, w *Working, e Event) []Effect {
 	case Gone:
 		t.gone(e.Member, e.By)
 	case Timer:
-		t.timer()
+		t.timer(e.Since)
 	case Cancel:
 		t.cancel(e.By)
 	case Continue:
@@ -83,7 +84,9 @@ func (t *turn) join(m *Member) {
 	}
 	member := *m
 	w.Row.NextOrd++
-	w.Row.Members++
+	if !m.Worker {
+		w.Row.Members++
+	}
 	member.Ord, member.State = w.Row.NextOrd, MemberLive
 	w.members[member.ID] = &member
 	w.joined = append(w.joined, &member)
@@ -109,7 +112,19 @@ func (t *turn) begin() {
 	}
 	t.w.Row.State = Running
 	t.w.Row.Step = -1
+	t.nameMissing()
 	t.openNext()
+}
+
+// nameMissing says which of the chosen machines are not in scope any more.
+func (t *turn) nameMissing() {
+	for _, id := range t.p.Specific {
+		if t.w.member(id) == nil {
+			t.w.Row.Warnings++
+			t.say("Warning", CellKey{Step: -1, Action: -1, Member: id},
+				"%s was chosen, but it was deleted, disabled or moved since, or no step has its roles. It is not deployed.", id)
+		}
+	}
 }
 
 // settle carries the rollout on as far as one event may: it admits members to
@@ -122,7 +137,9 @@ func (t *turn) settle() {
 		if t.again || step.Active > 0 || !t.drained(step) {
 			break
 		}
-		t.closeStep(step)
+		if !t.elect(step) {
+			t.closeStep(step)
+		}
 	}
 	if w.Row.State == Canceling {
 		t.cancelCells()
@@ -158,7 +175,11 @@ func (t *turn) admit(step *StepRow) {
 			t.looked++
 			step.Cursor = m.Ord
 			t.w.saveStep(step)
-			if m.State == MemberLive && spec.Covers(m) {
+			switch {
+			case m.State != MemberLive || !spec.Covers(m):
+			case t.passed(step, m):
+				t.takeVacant(step, m)
+			default:
 				step.Active++
 				t.nextAction(step, m, 0)
 			}
@@ -252,7 +273,7 @@ func (t *turn) closeStep(step *StepRow) {
 func (t *turn) verdict() State {
 	row := &t.w.Row
 	silent := row.Unavailable > 0 && !t.p.SkipUnavailable
-	nobody := row.Members > 0 && row.Unavailable+row.Gone >= row.Members
+	nobody := (row.Members > 0 || t.chosen()) && row.Unavailable+row.Gone >= row.Members
 	switch {
 	case row.Failures > 0:
 		row.Error = "The rollout failed: see the failed steps."
@@ -265,6 +286,10 @@ func (t *turn) verdict() State {
 	}
 	return Failed
 }
+
+// chosen says that the rollout is for machines that somebody named: without
+// any of them it has done nothing.
+func (t *turn) chosen() bool { return len(t.p.Specific) > 0 && t.p.Kind != CatchUp }
 
 func (t *turn) finish(state State) {
 	t.w.Row.State = state

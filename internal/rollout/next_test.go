@@ -365,6 +365,29 @@ func TestCostPerEventIsConstant(t *testing.T) {
 	}
 }
 
+// The output variables of a large fleet are read once for all the attempts that
+// one turn makes, and each attempt sees those set before it.
+func TestOutputsAreReadOnceATurn(t *testing.T) {
+	t.Parallel()
+	there := action("tell")
+	there.OnServer = true // needs no slot, so that one event makes all attempts
+	p := plan(step("ask", "web"), step("tell", "web", there))
+	m := newMemory("ServerTasks-1")
+	m.join(p, machines("web", 30)...)
+	for _, id := range m.send(p, 10) {
+		m.outputReads = 0
+		m.fold(p, rollout.Event{At: 20, Kind: rollout.Ended, Attempt: id, End: &rollout.End{Outcome: rollout.OutcomeSucceeded, Outputs: []rollout.Set{{Name: "X", Value: id}}}})
+	}
+	if m.outputReads != 1 || len(m.starts) != 30 {
+		t.Errorf("%d reads for %d attempts", m.outputReads, len(m.starts))
+	}
+	for _, id := range m.starts {
+		if a := m.attempts[id]; a.Outputs != 30 {
+			t.Errorf("%s sees %d outputs", id, a.Outputs)
+		}
+	}
+}
+
 // TestEveryHistoryEnds drives random plans with random outcomes, silences,
 // deletions and cancels, and checks after every event what must always hold.
 func TestEveryHistoryEnds(t *testing.T) {
@@ -491,8 +514,43 @@ func check(t *rapid.T, p *rollout.Plan, m *memory) {
 			t.Fatalf("step %d counts %d active, %d are", i, m.steps[i].Active, len(active[i]))
 		}
 	}
+	checkOnce(t, p, m)
 	if len(m.finished) == 1 && m.finished[0] == rollout.Succeeded {
 		checkGreen(t, m)
+	}
+}
+
+// checkOnce holds design 5.2: a run-once action is started on one member at
+// most, unless it provably has not started there, and a green rollout in which
+// a member left it to another has it done.
+func checkOnce(t *rapid.T, p *rollout.Plan, m *memory) {
+	ran, left := map[[2]int]map[string]bool{}, map[[2]int]bool{}
+	for k, c := range m.cells {
+		once := [2]int{k.Step, k.Action}
+		if !p.Steps[k.Step].Actions[k.Action].RunOnce {
+			continue
+		}
+		if strings.HasPrefix(c.Reason, "runs once") {
+			left[once] = true
+		}
+		if a := m.attempts[c.Attempt]; c.Attempt != "" && a.Outcome != rollout.OutcomeNotStarted {
+			if ran[once] == nil {
+				ran[once] = map[string]bool{}
+			}
+			ran[once][k.Member] = true
+		}
+	}
+	for once, members := range ran {
+		if len(members) > 1 {
+			t.Fatalf("action %v runs once and may have run on %v", once, members)
+		}
+	}
+	if len(m.finished) == 1 && m.finished[0] == rollout.Succeeded {
+		for once := range left {
+			if len(ran[once]) != 1 {
+				t.Fatalf("green, and nobody ran action %v", once)
+			}
+		}
 	}
 }
 
@@ -501,8 +559,47 @@ func check(t *rapid.T, p *rollout.Plan, m *memory) {
 func checkGreen(t *rapid.T, m *memory) {
 	for k, c := range m.cells {
 		member := m.members[m.byID[k.Member]]
-		if member.State == rollout.MemberLive && c.State != rollout.CellSucceeded && c.State != rollout.CellSkipped && c.State != rollout.CellCanceled {
+		if member.State == rollout.MemberLive && c.State != rollout.CellSucceeded && c.State != rollout.CellSkipped {
 			t.Fatalf("green with cell %v in state %s", k, c.State)
+		}
+	}
+}
+
+// A transfer that is cut off and begun again and again is at last the silence
+// of its machine: no rollout hangs for ever (I13).
+func TestATransferThatNeverArrivesEnds(t *testing.T) {
+	t.Parallel()
+	p := plan(step("deploy", "web"))
+	m := newMemory("ServerTasks-1")
+	m.join(p, machines("web", 1)...)
+	id := m.starts[0]
+	for at := int64(1000); at < 24*3_600_000 && len(m.finished) == 0; at += 90_000 {
+		m.fold(p, rollout.Event{At: at, Kind: rollout.Sending, Attempt: id})
+		m.fold(p, rollout.Event{At: at, Kind: rollout.Timer})
+	}
+	want(t, "after a day", fmt.Sprint(m.finished), "[Failed]")
+}
+
+// P2: the time in which no server ran is nobody's silence.
+func TestSilenceCountsOnlyWhileAServerRuns(t *testing.T) {
+	t.Parallel()
+	for _, started := range []bool{false, true} {
+		p := plan(step("deploy", "web"))
+		m := newMemory("ServerTasks-1")
+		m.join(p, machines("web", 1)...)
+		if started {
+			m.send(p, 10)
+			m.fold(p, rollout.Event{At: 1000, Kind: rollout.Lost, Member: "Machines-web1"})
+		}
+		state := func() rollout.CellState { return m.cells[rollout.CellKey{Member: "Machines-web1"}].State }
+		m.fold(p, rollout.Event{At: 600_000, Kind: rollout.Timer, Since: 599_000})
+		m.fold(p, rollout.Event{At: 603_000, Kind: rollout.Timer, Since: 599_000})
+		if state() != rollout.CellRunning {
+			t.Errorf("started %v: given up %s after a restart", started, state())
+		}
+		m.fold(p, rollout.Event{At: 604_000, Kind: rollout.Timer, Since: 599_000})
+		if state() == rollout.CellRunning {
+			t.Errorf("started %v: never given up", started)
 		}
 	}
 }

@@ -22,7 +22,8 @@ type Row struct {
 	State State
 	// Step is the index of the open step; len(plan.Steps) once all are closed.
 	Step int
-	// Members is how many joined; NextOrd the order given to the next one.
+	// Members is how many machines joined, the worker not among them; NextOrd
+	// the order given to the next one.
 	Members int
 	NextOrd int64
 	// Failures counts failed cells, Unavailable the members that did not
@@ -73,7 +74,8 @@ type StepRow struct {
 	Active int
 	Done   int
 	Failed int
-	// Once holds, per run-once action, the member that runs it.
+	// Once holds, per run-once action, the member that runs it; "" and "*" when
+	// that one left before it had started, and another is looked for.
 	Once      map[int]string `json:",omitempty"`
 	StartedAt int64
 	EndedAt   int64

@@ -16,7 +16,10 @@ type Working struct {
 	members  map[string]*Member
 	cells    map[CellKey]*Cell
 	attempts map[string]*Attempt
-	outputs  []Output
+	outputs  []Output // those of this turn
+	known    []Output // all so far, once they were asked for: the stored ones and
+	merged   int      // the first so many of this turn
+	asked    bool
 	joined   []*Member
 
 	dirty Changes
@@ -199,8 +202,12 @@ func (w *Working) saveAttempt(a *Attempt) {
 
 // allOutputs are the output variables stored so far and in this turn.
 func (w *Working) allOutputs() []Output {
-	stored := w.Row.Outputs - len(w.outputs)
-	return append(w.rows.Outputs(stored), w.outputs...)
+	if !w.asked {
+		w.asked, w.known = true, w.rows.Outputs(w.Row.Outputs-len(w.outputs))
+	}
+	w.known = append(w.known, w.outputs[w.merged:]...)
+	w.merged = len(w.outputs)
+	return w.known
 }
 
 // AttemptOf returns an attempt as this turn sees it, for the engine.

@@ -19,9 +19,10 @@ var ErrFenced = errors.New("rollout is owned elsewhere")
 type Turn struct {
 	tx    *Tx
 	id    string
+	owner string
 	epoch int64
 	seq   int64
-	row   rollout.Row
+	row   rollout.Row // as it was when the turn was opened
 	err   error
 }
 
@@ -37,7 +38,7 @@ func OpenTurn(tx *Tx, id, owner string, epoch int64) (*Turn, error) {
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
 		return nil, errors.Join(ErrFenced, err)
 	}
-	t := &Turn{tx: tx, id: id, epoch: epoch}
+	t := &Turn{tx: tx, id: id, owner: owner, epoch: epoch}
 	t.row, t.seq, err = loadRow(tx, id)
 	if err != nil {
 		return nil, err
@@ -61,11 +62,19 @@ func loadRow(tx *Tx, id string) (row rollout.Row, seq int64, err error) {
 	return row, seq, err
 }
 
-// Row is the rollout's own row.
+// Row is the rollout's own row, as it was when the turn was opened.
 func (t *Turn) Row() rollout.Row { return t.row }
 
 // Now is the database's time, unix milliseconds.
 func (t *Turn) Now() int64 { return t.tx.Now().UnixMilli() }
+
+// Since is when the turn's owner began, unix milliseconds.
+func (t *Turn) Since() (at int64) {
+	if t.err == nil {
+		t.fail("read start", t.tx.queryRow(`SELECT started_at FROM node WHERE id || '/' || epoch = $1`, t.owner).Scan(&at))
+	}
+	return at
+}
 
 // Err is the first error that reading or writing met.
 func (t *Turn) Err() error { return t.err }
@@ -197,7 +206,7 @@ func (t *Turn) saveCell(c *rollout.Cell) {
 	t.exec("save cell", `INSERT INTO cell (rollout_id, step, action, member, state, is_open, tries, attempt, executor, patience, reason, due_at, started_at, ended_at)
 		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)
 		ON CONFLICT (rollout_id, step, action, member) DO UPDATE SET state = excluded.state, is_open = excluded.is_open, tries = excluded.tries,
-		attempt = excluded.attempt, reason = excluded.reason, due_at = excluded.due_at, started_at = excluded.started_at, ended_at = excluded.ended_at`,
+		attempt = excluded.attempt, executor = excluded.executor, patience = excluded.patience, reason = excluded.reason, due_at = excluded.due_at, started_at = excluded.started_at, ended_at = excluded.ended_at`,
 		t.id, c.Step, c.Action, c.Member, c.State, flag(c.State.Open()), c.Tries, c.Attempt, c.Executor, c.Patience, c.Reason, c.DueAt, c.StartedAt, c.EndedAt)
 }
 
