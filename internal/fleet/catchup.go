@@ -8,153 +8,263 @@ import (
 	"strings"
 
 	"github.com/slipwayhq/slipway/internal/resource"
+	"github.com/slipwayhq/slipway/internal/rollout"
 	"github.com/slipwayhq/slipway/internal/store"
 )
+
+// refused is the TaskID of a debt whose catch-up could not even be planned.
+const refused = "-"
+
+// key is what catch-ups are for: one at a time per project, environment and
+// tenant.
+type key struct{ project, environment, tenant string }
 
 // catchUp brings machines that are owed a release to it: one visible task for
 // all machines of a project and environment that are connected now. It waits
 // while a rollout of that project and environment runs or is queued, so that
 // the release is the one that will be desired.
 func (f *Fleet) catchUp(ctx context.Context) error {
-	var owed []store.Owed
+	var due []key
 	err := f.cfg.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		owed, err = store.OwedAll(tx)
+		due, err = f.dueKeys(tx)
 		return err
 	})
-	if err != nil || len(owed) == 0 {
-		return err
-	}
-	for len(owed) > 0 {
-		n := 1
-		for n < len(owed) && sameKey(&owed[n], &owed[0]) {
-			n++
-		}
-		err = errors.Join(err, f.cfg.DB.Write(ctx, func(tx *store.Tx) error { return f.catchUpKey(tx, owed[:n]) }))
-		owed = owed[n:]
+	for _, k := range due {
+		err = errors.Join(err, f.catchUpKey(ctx, k))
 	}
 	return err
 }
 
-func sameKey(a, b *store.Owed) bool {
-	return a.ProjectID == b.ProjectID && a.EnvironmentID == b.EnvironmentID && a.TenantID == b.TenantID
+// dueKeys are those with a debt that something can be done about: what only
+// waits costs no write.
+func (f *Fleet) dueKeys(tx *store.Tx) ([]key, error) {
+	all, err := store.OwedAll(tx)
+	if err != nil {
+		return nil, err
+	}
+	var due []key
+	for len(all) > 0 {
+		k := keyOf(&all[0])
+		n := slices.IndexFunc(all, func(o store.Owed) bool { return keyOf(&o) != k })
+		if n < 0 {
+			n = len(all)
+		}
+		moves, err := decide(tx, k, all[:n])
+		if err != nil {
+			return nil, err
+		}
+		if moves.any() {
+			due = append(due, k)
+		}
+		all = all[n:]
+	}
+	return due, nil
 }
 
-// catchUpKey handles the debts of one project and environment.
-func (f *Fleet) catchUpKey(tx *store.Tx, owed []store.Owed) error {
-	var ready []string
-	for i := range owed {
-		o := &owed[i]
-		open, err := settle(tx, o)
+func keyOf(o *store.Owed) key { return key{o.ProjectID, o.EnvironmentID, o.TenantID} }
+
+// catchUpKey does what can be done about the debts of one key, as they are
+// now. What cannot be planned is noted in a transaction of its own: the first
+// has left nothing behind.
+func (f *Fleet) catchUpKey(ctx context.Context, k key) error {
+	var why *resource.Error
+	err := f.cfg.DB.Write(ctx, func(tx *store.Tx) error {
+		moves, err := settle(tx, k)
+		if err != nil || len(moves.ready) == 0 {
+			return err
+		}
+		ids := machinesOf(moves.ready)
+		task, without, err := f.cfg.Deploy.CatchUp(tx, k.project, k.environment, ids)
+		if known, ok := errors.AsType[*resource.Error](err); ok && known.Code != resource.Unavailable && known.Code != resource.Internal {
+			why = known
+		}
 		if err != nil {
 			return err
 		}
-		if open {
-			ready = append(ready, o.MachineID)
-		}
-	}
-	if len(ready) == 0 {
-		return nil
-	}
-	key := &owed[0]
-	if busy, err := rolloutPending(tx, key); err != nil || busy {
+		return begin(tx, moves.ready, task, without)
+	})
+	if why == nil {
 		return err
 	}
-	task, without, err := f.cfg.Deploy.CatchUp(tx, key.ProjectID, key.EnvironmentID, ready)
-	if err != nil {
-		return f.refuse(tx, owed, ready, err)
+	return f.cfg.DB.Write(ctx, func(tx *store.Tx) error {
+		moves, err := settle(tx, k)
+		for _, o := range moves.ready {
+			o.TaskID, o.Error = refused, why.Message
+			err = errors.Join(err, store.SetOwed(tx, o))
+		}
+		return errors.Join(err, recheck(tx, machinesOf(moves.ready), ""))
+	})
+}
+
+func machinesOf(owed []*store.Owed) []string {
+	var ids []string
+	for _, o := range owed {
+		ids = append(ids, o.MachineID)
 	}
+	return ids
+}
+
+// begin notes which machines the task catches up, and forgets the debts of
+// those that no step concerns.
+func begin(tx *store.Tx, ready []*store.Owed, task string, without []string) error {
+	for _, o := range ready {
+		if slices.Contains(without, o.MachineID) {
+			if err := store.NotOwed(tx, o); err != nil {
+				return err
+			}
+			continue
+		}
+		o.TaskID, o.Error = task, ""
+		if err := store.SetOwed(tx, o); err != nil {
+			return err
+		}
+	}
+	return recheck(tx, without, "")
+}
+
+// moves are what is to be done about the debts of one key.
+type moves struct {
+	drop   []*store.Owed // settled, or of a machine that is not there any more
+	change []*store.Owed // with a new error, or to be tried again
+	ready  []*store.Owed // to be caught up now
+}
+
+func (m *moves) any() bool { return len(m.drop)+len(m.change)+len(m.ready) > 0 }
+
+// settle carries out what needs no task, and leaves the machines that are
+// ready for one.
+func settle(tx *store.Tx, k key) (m moves, err error) {
+	owed, err := store.OwedIn(tx, k.project, k.environment, k.tenant)
+	if err != nil {
+		return m, err
+	}
+	if m, err = decide(tx, k, owed); err != nil {
+		return m, err
+	}
+	for _, o := range m.drop {
+		err = errors.Join(err, store.NotOwed(tx, o))
+	}
+	for _, o := range m.change {
+		err = errors.Join(err, store.SetOwed(tx, o))
+	}
+	return m, errors.Join(err, recheck(tx, append(machinesOf(m.drop), machinesOf(m.change)...), ""))
+}
+
+// decide looks at the debts of one key and changes nothing.
+func decide(tx *store.Tx, k key, owed []store.Owed) (m moves, err error) {
+	tasks := ended{}
 	for i := range owed {
 		o := &owed[i]
-		switch {
-		case slices.Contains(without, o.MachineID):
-			if err := errors.Join(store.NotOwed(tx, o), recheck(tx, o.MachineID)); err != nil {
-				return err
+		machine, err := store.Get[resource.Machine](tx, o.MachineID)
+		if err != nil && resource.CodeOf(err) != resource.NotFound {
+			return m, err
+		}
+		if machine == nil || err != nil || o.TaskID == store.Settled || !slices.Contains(machine.EnvironmentIDs, o.EnvironmentID) {
+			m.drop = append(m.drop, o)
+			continue
+		}
+		session, err := store.GetSession(tx, o.MachineID)
+		if err != nil {
+			return m, err
+		}
+		connected := session != nil && session.State == store.SessionConnected
+		if o.TaskID == "" {
+			if connected && !machine.IsDisabled {
+				m.ready = append(m.ready, o)
 			}
-		case slices.Contains(ready, o.MachineID):
-			o.TaskID, o.Error = task, ""
-			if err := store.SetOwed(tx, o); err != nil {
-				return err
-			}
+			continue
+		}
+		since := int64(0)
+		if connected {
+			since = session.ConnectedAt
+		}
+		changed, err := tasks.judge(tx, o, since)
+		if err != nil {
+			return m, err
+		}
+		if changed {
+			m.change = append(m.change, o)
 		}
 	}
-	return nil
-}
-
-// refuse notes why a catch-up could not even be planned.
-func (f *Fleet) refuse(tx *store.Tx, owed []store.Owed, ready []string, why error) error {
-	known, ok := errors.AsType[*resource.Error](why)
-	if !ok {
-		return why
-	}
-	for i := range owed {
-		if o := &owed[i]; slices.Contains(ready, o.MachineID) {
-			o.TaskID, o.Error = "-", known.Message
-			if err := errors.Join(store.SetOwed(tx, o), recheck(tx, o.MachineID)); err != nil {
-				return err
-			}
+	if len(m.ready) > 0 {
+		busy, err := rolloutPending(tx, k)
+		if err != nil {
+			return m, err
+		}
+		if busy {
+			m.ready = nil
 		}
 	}
-	return nil
+	return m, nil
 }
 
-// settle looks at one debt: open says that the machine may be caught up now.
-// A catch-up that has ended without proof leaves its error, and the machine
-// unhealthy, until a newer release or a person asks again.
-func settle(tx *store.Tx, o *store.Owed) (open bool, err error) {
-	switch o.TaskID {
-	case store.Settled:
-		return false, errors.Join(store.NotOwed(tx, o), recheck(tx, o.MachineID))
-	case "":
-	default:
-		return false, settleTask(tx, o)
+// ended are the catch-ups that were looked at, with their machines.
+type ended map[string]*outcome
+
+type outcome struct {
+	task    *store.Task
+	members []rollout.Member
+}
+
+// judge looks at a debt whose catch-up has ended, or is still to. A machine
+// that was left without the release because another one failed, or because its
+// link was lost and is there again, is tried once more; else the debt keeps
+// the error, and the machine stays unhealthy, until a newer release or a
+// person asks again. since is when the machine connected, 0 when it is not.
+func (e ended) judge(tx *store.Tx, o *store.Owed, since int64) (changed bool, err error) {
+	if strings.Contains(o.TaskID, "/") || o.TaskID == refused {
+		return false, nil
 	}
-	m, err := store.Get[resource.Machine](tx, o.MachineID)
-	if resource.CodeOf(err) == resource.NotFound {
-		return false, store.NotOwed(tx, o)
-	}
-	if err != nil {
+	of, err := e.of(tx, o.TaskID)
+	if err != nil || of == nil {
 		return false, err
 	}
-	if !slices.Contains(m.EnvironmentIDs, o.EnvironmentID) {
-		return false, errors.Join(store.NotOwed(tx, o), recheck(tx, m.ID))
+	at := slices.IndexFunc(of.members, func(m rollout.Member) bool { return m.ID == o.MachineID })
+	missed := at >= 0 && of.members[at].State == rollout.MemberNotDeployed
+	blameless := at >= 0 && of.members[at].State == rollout.MemberLive && !of.members[at].Failed
+	switch {
+	case missed && since > of.task.CompletedTime, o.Error == "" && blameless && of.failed():
+		o.TaskID, o.Error = "", ""
+	case o.Error != "":
+		return false, nil
+	case missed:
+		o.Error = of.members[at].Reason + "."
+	default:
+		if o.Error = of.task.Error; o.Error == "" {
+			o.Error = fmt.Sprintf("%s ended (%s) without a proof for this machine.", of.task.ID, strings.ToLower(string(of.task.State)))
+		}
 	}
-	session, err := store.GetSession(tx, o.MachineID)
-	return err == nil && !m.IsDisabled && session != nil && session.State == store.SessionConnected, err
+	return true, nil
 }
 
-func settleTask(tx *store.Tx, o *store.Owed) error {
-	if o.Error != "" || o.TaskID == "-" {
-		return nil
+// of reads a catch-up that has ended; nil for one that has not.
+func (e ended) of(tx *store.Tx, id string) (*outcome, error) {
+	if known, seen := e[id]; seen {
+		return known, nil
 	}
-	task, err := store.GetTask(tx, o.TaskID)
-	if err != nil || !task.State.Completed() {
-		return err
-	}
-	o.Error = task.Error
-	if o.Error == "" {
-		o.Error = fmt.Sprintf("%s ended (%s) without a proof for this machine.", task.ID, strings.ToLower(string(task.State)))
-	}
-	return errors.Join(store.SetOwed(tx, o), recheck(tx, o.MachineID))
-}
-
-// recheck queues a health check, so that the machine's health says what has
-// changed.
-func recheck(tx *store.Tx, machine string) error {
-	m, err := store.Get[resource.Machine](tx, machine)
-	if resource.CodeOf(err) == resource.NotFound {
-		return nil
-	}
+	task, err := store.GetTask(tx, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = QueueHealth(tx, "system", m.SpaceID, "Check health of "+m.Name, []string{m.ID})
-	return err
+	if !task.State.Completed() {
+		e[id] = nil
+		return nil, nil
+	}
+	members, err := store.MembersOf(tx, id)
+	e[id] = &outcome{task, members}
+	return e[id], err
+}
+
+// failed says whether the catch-up failed on one of its machines: without it,
+// the others may get on.
+func (o *outcome) failed() bool {
+	return o.task.State == store.TaskFailed && slices.ContainsFunc(o.members, func(m rollout.Member) bool { return m.Failed })
 }
 
 // rolloutPending says whether a rollout of the key runs or waits.
-func rolloutPending(tx *store.Tx, o *store.Owed) (bool, error) {
+func rolloutPending(tx *store.Tx, k key) (bool, error) {
 	tasks, _, err := store.ListTasks(tx, store.TaskQuery{
-		ProjectID: o.ProjectID, EnvironmentID: o.EnvironmentID, TenantID: o.TenantID, Take: 1,
+		ProjectID: k.project, EnvironmentID: k.environment, TenantID: k.tenant, Take: 1,
 		States: []store.TaskState{store.TaskQueued, store.TaskExecuting, store.TaskCancelling},
 	})
 	return len(tasks) > 0, err

@@ -10,9 +10,18 @@ import (
 	"github.com/slipwayhq/slipway/internal/store"
 )
 
-// mayRemove is the share of a space's machines, in percent, that one sweep may
-// remove by itself. Above it nothing is removed and a person is asked.
-const mayRemove = 20
+const (
+	// mayRemove is the share of a space's machines, in percent, that may be
+	// removed at once. Above it nothing is removed and a person is asked.
+	mayRemove = 20
+	// atOnce is how far apart machines may fall silent and still count as gone
+	// at once; at most half of the time that their policy waits.
+	atOnce = 10 * time.Minute
+	// askAgain is how often the same question is asked.
+	askAgain = 24 * time.Hour
+	// silenceLeast is the least silence that a machine is removed for.
+	silenceLeast = time.Minute
+)
 
 // sweepSilent counts the silence of machines and removes those that their
 // policy gives up. Only time counts in which this server ran and heard another
@@ -24,9 +33,9 @@ func (f *Fleet) sweepSilent(ctx context.Context, passed time.Duration) error {
 		if err != nil {
 			return err
 		}
-		connected := map[string]bool{}
+		states := map[string]store.SessionState{}
 		for i := range sessions {
-			connected[sessions[i].Machine] = sessions[i].State == store.SessionConnected
+			states[sessions[i].Machine] = sessions[i].State
 		}
 		spaces, _, err := store.List[resource.Space](tx, store.Query{})
 		if err != nil {
@@ -34,68 +43,78 @@ func (f *Fleet) sweepSilent(ctx context.Context, passed time.Duration) error {
 		}
 		facts, err := store.MachineFacts(tx)
 		for i := range spaces {
-			err = errors.Join(err, sweepSpace(tx, spaces[i].ID, connected, facts, passed))
+			err = errors.Join(err, sweepSpace(tx, spaces[i].ID, states, facts, passed))
 		}
 		return err
 	})
 }
 
-func sweepSpace(tx *store.Tx, space string, connected map[string]bool, facts map[string]store.MachineFact, passed time.Duration) error {
+// counts says whether a machine's silence says something of the machine: one
+// that is switched off here, or whose link is held back here, is not silent.
+func counts(m *resource.Machine, state store.SessionState) bool {
+	return m.Endpoint.Reachable() && !m.IsDisabled && (state == "" || state == store.SessionLost)
+}
+
+func sweepSpace(tx *store.Tx, space string, states map[string]store.SessionState, facts map[string]store.MachineFact, passed time.Duration) error {
 	machines, _, err := store.List[resource.Machine](tx, store.Query{Space: space})
 	if err != nil {
 		return err
 	}
 	heard := false
 	for i := range machines {
-		heard = heard || connected[machines[i].ID]
+		heard = heard || states[machines[i].ID] == store.SessionConnected
 	}
 	var lost []*resource.Machine
+	soon := 0
 	for i := range machines {
 		m := &machines[i]
-		fact, known := facts[m.ID]
+		fact := facts[m.ID]
 		fact.Machine = m.ID
 		before := fact.SilentMS
 		switch {
-		case connected[m.ID]:
+		case !counts(m, states[m.ID]):
 			fact.SilentMS = 0
-		case heard && m.Endpoint.Reachable():
+		case heard:
 			fact.SilentMS += passed.Milliseconds()
 		}
-		if known && fact.SilentMS != before {
+		if fact.SilentMS != before {
 			if err := store.SaveMachineFact(tx, fact); err != nil {
 				return err
 			}
 		}
-		given, err := givenUp(tx, m, time.Duration(fact.SilentMS)*time.Millisecond)
+		limit, err := patience(tx, m)
 		if err != nil {
 			return err
 		}
-		if given {
+		silent := time.Duration(fact.SilentMS) * time.Millisecond
+		if limit == 0 || silent+min(atOnce, limit/2) < limit {
+			continue
+		}
+		soon++
+		if silent >= limit {
 			lost = append(lost, m)
 		}
 	}
-	return remove(tx, space, lost, len(machines))
+	return remove(tx, space, lost, soon, len(machines))
 }
 
-// givenUp says whether the machine's policy removes it after that silence.
-func givenUp(tx *store.Tx, m *resource.Machine, silent time.Duration) (bool, error) {
-	if silent == 0 {
-		return false, nil
-	}
+// patience is the silence after which the machine's policy removes it; 0 for
+// never.
+func patience(tx *store.Tx, m *resource.Machine) (time.Duration, error) {
 	policy, err := store.Get[resource.MachinePolicy](tx, m.MachinePolicyID)
-	if err != nil {
-		return false, err
+	if err != nil || policy.MachineCleanupPolicy.DeleteMachinesBehavior != resource.DeleteUnavailable {
+		return 0, err
 	}
-	c := policy.MachineCleanupPolicy
-	return c.DeleteMachinesBehavior == resource.DeleteUnavailable && silent >= max(c.DeleteMachinesElapsedTimeSpan.Duration(), time.Minute), nil
+	return max(policy.MachineCleanupPolicy.DeleteMachinesElapsedTimeSpan.Duration(), silenceLeast), nil
 }
 
-func remove(tx *store.Tx, space string, lost []*resource.Machine, all int) error {
+// remove deletes the lost machines; soon is how many are lost or about to be.
+func remove(tx *store.Tx, space string, lost []*resource.Machine, soon, all int) error {
 	if len(lost) == 0 {
 		return nil
 	}
-	if len(lost)*100 > all*mayRemove {
-		return ask(tx, space, lost, all)
+	if soon*100 > all*mayRemove {
+		return ask(tx, space, soon, all)
 	}
 	for _, m := range lost {
 		if err := store.ForgetMachine(tx, m.ID, "it was silent for longer than its policy allows"); err != nil {
@@ -105,7 +124,7 @@ func remove(tx *store.Tx, space string, lost []*resource.Machine, all int) error
 			return err
 		}
 		if err := store.Audit(tx, store.AuditRecord{
-			Category: resource.EventMachineDeleted, SpaceID: space, Related: []string{m.ID},
+			Category: resource.EventMachineDeleted, SpaceID: space, Subjects: []store.Subject{{ID: m.ID, Name: m.Name}},
 			Message: fmt.Sprintf("Machine %s was removed: it was silent for longer than its policy allows", m.Name),
 		}); err != nil {
 			return err
@@ -114,13 +133,13 @@ func remove(tx *store.Tx, space string, lost []*resource.Machine, all int) error
 	return nil
 }
 
-// ask stops the removal and leaves the decision to a person: once, until the
-// number changes.
-func ask(tx *store.Tx, space string, lost []*resource.Machine, all int) error {
-	text := fmt.Sprintf("%d of %d machines are silent for longer than their policies allow. That is more than %d %% at once, so none was removed. Delete those that are gone.",
-		len(lost), all, mayRemove)
-	last, err := store.LastEvent(tx, space, resource.EventMachineUnavailable)
-	if err != nil || last == text {
+// ask stops the removal and leaves the decision to a person: once a day, until
+// the number changes.
+func ask(tx *store.Tx, space string, silent, all int) error {
+	text := fmt.Sprintf("%d of %d machines are silent for longer than their policies allow, or about to be. That is more than %d %% at once, so none was removed. Delete those that are gone.",
+		silent, all, mayRemove)
+	asked, err := store.AuditedSince(tx, space, resource.EventMachineUnavailable, text, tx.Now().Add(-askAgain).UnixMilli())
+	if err != nil || asked {
 		return err
 	}
 	return store.Audit(tx, store.AuditRecord{Category: resource.EventMachineUnavailable, SpaceID: space, Message: text})

@@ -31,7 +31,7 @@ type Config struct {
 	Deploy *deploy.Service
 	Prober Prober
 	Logger *slog.Logger
-	// Sweep is how often the fleet looks around when nothing wakes it.
+	// Sweep is how often due checks and silent machines are looked at.
 	Sweep time.Duration
 	Now   func() time.Time
 }
@@ -44,15 +44,21 @@ type Fleet struct {
 	mu      sync.Mutex
 	running map[string]bool // health tasks under way
 	tasks   sync.WaitGroup
+	asked   questions
 }
 
-// lookEvery is how often links, tasks and debts are looked at when nothing
-// wakes the fleet.
-const lookEvery = 2 * time.Second
+const (
+	// lookEvery is how often links, tasks and debts are looked at when nothing
+	// wakes the fleet.
+	lookEvery = 2 * time.Second
+	// restLeast and restMost bound the pause between two looks.
+	restLeast = 5 * time.Millisecond
+	restMost  = time.Second
+)
 
 // New makes it; Run starts it.
 func New(c Config) *Fleet {
-	return &Fleet{cfg: c, log: c.Logger, running: map[string]bool{}}
+	return &Fleet{cfg: c, log: c.Logger, running: map[string]bool{}, asked: questions{by: map[string]*question{}}}
 }
 
 // Run looks after the fleet until ctx ends, and returns when every check that
@@ -66,17 +72,16 @@ func (f *Fleet) Run(ctx context.Context) error {
 	defer tick.Stop()
 	defer f.tasks.Wait()
 	swept := f.cfg.Now()
-	if err := f.resume(ctx); err != nil && ctx.Err() == nil {
-		f.log.ErrorContext(ctx, "resume health tasks", "error", err)
-	}
+	f.report(ctx, "resume health tasks", f.resume(ctx))
 	for {
-		err := errors.Join(f.queueRelinked(ctx), f.startHealthTasks(ctx), f.catchUp(ctx))
-		if now := f.cfg.Now(); now.Sub(swept) >= f.cfg.Sweep {
-			err = errors.Join(err, f.queueDue(ctx), f.sweepSilent(ctx, now.Sub(swept)))
-			swept = now
+		began := f.cfg.Now()
+		f.report(ctx, "look after the fleet", errors.Join(f.queueRelinked(ctx), f.startHealthTasks(ctx), f.catchUp(ctx)))
+		if passed := began.Sub(swept); passed >= f.cfg.Sweep || passed < 0 {
+			f.report(ctx, "sweep the fleet", errors.Join(f.queueDue(ctx), f.sweepSilent(ctx, f.heard(passed))))
+			swept = began
 		}
-		if err != nil && ctx.Err() == nil {
-			f.log.ErrorContext(ctx, "look after the fleet", "error", err)
+		if !f.rest(ctx, began) {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
@@ -85,5 +90,31 @@ func (f *Fleet) Run(ctx context.Context) error {
 		case <-links:
 		case <-tick.C:
 		}
+	}
+}
+
+// heard is how much of the time between two sweeps may count as a machine's
+// silence: what goes beyond two sweeps is time in which the server stood
+// still, or its clock was set (fault 28, 30).
+func (f *Fleet) heard(passed time.Duration) time.Duration {
+	return min(max(passed, 0), 2*f.cfg.Sweep)
+}
+
+// rest pauses after a look that began then: a burst of wake-ups does not cause
+// a look each, and slow looks take a fifth of the time at most.
+func (f *Fleet) rest(ctx context.Context, began time.Time) bool {
+	timer := time.NewTimer(min(max(4*f.cfg.Now().Sub(began), restLeast), restMost))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func (f *Fleet) report(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		f.log.ErrorContext(ctx, what, "error", err)
 	}
 }

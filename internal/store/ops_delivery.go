@@ -160,6 +160,7 @@ func HoldSession(tx *Tx, s *Session) error {
 	if err != nil {
 		return fmt.Errorf("hold session of %s: %w", s.Machine, err)
 	}
+	tx.Notify(TopicSessions)
 	return tellRollouts(tx, s.Machine, rollout.Event{At: now, Kind: rollout.Lost, Member: s.Machine}, s.Generation)
 }
 

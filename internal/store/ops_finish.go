@@ -1,6 +1,7 @@
 package store
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -32,14 +33,37 @@ func (t *Turn) Finish(p *rollout.Plan, row *rollout.Row) {
 	if p.Kind == rollout.Script || t.err != nil {
 		return
 	}
-	err := SetDeployed(t.tx, p, proved(row))
-	if proved(row) && p.Kind == rollout.Deploy && !p.Limited() {
-		err = errors.Join(err, SetDesired(t.tx, &Desired{
+	t.fail("finish", t.ship(p, row))
+}
+
+// ship records what the environment and its machines run from now on.
+func (t *Turn) ship(p *rollout.Plan, row *rollout.Row) error {
+	whole := p.Kind == rollout.Deploy && !p.Limited()
+	done, err := shipped(t.tx, p, row)
+	if err != nil {
+		return err
+	}
+	if whole && done {
+		err = SetDesired(t.tx, &Desired{
 			SpaceID: p.Space.ID, ProjectID: p.Project.ID, EnvironmentID: p.Environment.ID, TenantID: p.Tenant.ID,
 			ReleaseID: p.Release.ID, DeploymentID: p.Deployment.ID, TaskID: p.Task,
-		}), OweMissed(t.tx, p))
+		})
 	}
-	t.fail("finish", err)
+	err = errors.Join(err, SetDeployed(t.tx, p, row), noteDeployed(t.tx, p))
+	if whole && done {
+		err = errors.Join(err, oweMissed(t.tx, p))
+	}
+	return err
+}
+
+// noteDeployed lists in the deployment the machines that were proved to run its
+// release: one that was skipped, silent or deleted is not among them (P1).
+func noteDeployed(tx *Tx, p *rollout.Plan) error {
+	machines, err := readRows(tx, "deployed machines", `SELECT machine_id FROM deployed WHERE task_id = $1 ORDER BY machine_id`, scanText, p.Task)
+	if err != nil || len(machines) == 0 {
+		return err
+	}
+	return rewrite(tx, p.Deployment.ID, func(d *resource.Deployment) { d.DeployedToMachineIDs = machines })
 }
 
 // audit records a change of the task's state in the turn's own transaction.
@@ -96,8 +120,13 @@ func CancelTask(tx *Tx, id, by string) error {
 		return cancelQueued(tx, task, by)
 	}
 	task.State = TaskCancelling
-	return errors.Join(UpdateTask(tx, task),
-		Post(tx, id, "cancel", rollout.Event{At: tx.Now().UnixMilli(), Kind: rollout.Cancel, By: by}, nil))
+	if err := UpdateTask(tx, task); err != nil {
+		return err
+	}
+	if _, _, err := loadRow(tx, id); errors.Is(err, sql.ErrNoRows) {
+		return nil // a health task: the fleet sees its state
+	}
+	return Post(tx, id, "cancel", rollout.Event{At: tx.Now().UnixMilli(), Kind: rollout.Cancel, By: by}, nil)
 }
 
 func cancelQueued(tx *Tx, task *Task, by string) error {

@@ -98,34 +98,6 @@ func ForgetMachine(tx *Tx, machine, why string) error {
 	return err
 }
 
-// MachineReplaced forgets what a machine ran: it is another one now, and owed
-// every desired release of its environments.
-func MachineReplaced(tx *Tx, machine string, environments []string, why string) error {
-	if _, err := tx.exec(`DELETE FROM deployed WHERE machine_id = $1`, machine); err != nil {
-		return fmt.Errorf("forget what %s ran: %w", machine, err)
-	}
-	return Owe(tx, machine, environments, why)
-}
-
-// OweNewcomers notes that machines which are in a finished rollout's scope but
-// were not its members have to get its release: they came while it ran.
-func OweNewcomers(tx *Tx, p *rollout.Plan, inScope []rollout.Member) error {
-	for i := range inScope {
-		if inScope[i].Worker {
-			continue
-		}
-		_, err := tx.exec(`INSERT INTO owed (machine_id, project_id, environment_id, tenant_id, since, reason, task_id, error)
-			SELECT $1, $2, $3, $4, $5, 'came while ' || $6 || ' ran', '', ''
-			WHERE NOT EXISTS (SELECT 1 FROM member WHERE rollout_id = $6 AND id = $1)
-			ON CONFLICT (machine_id, project_id, environment_id, tenant_id) DO UPDATE SET task_id = '', error = ''`,
-			inScope[i].ID, p.Project.ID, p.Environment.ID, p.Tenant.ID, tx.Now().UnixMilli(), p.Task)
-		if err != nil {
-			return fmt.Errorf("note what %s is owed: %w", inScope[i].ID, err)
-		}
-	}
-	return nil
-}
-
 // LockHolder is the task that holds a lock; "" when it is free.
 func LockHolder(tx *Tx, key string) (holder string, err error) {
 	err = tx.queryRow(`SELECT task_id FROM task_lock WHERE lock_key = $1`, key).Scan(&holder)
@@ -135,38 +107,13 @@ func LockHolder(tx *Tx, key string) (holder string, err error) {
 	return holder, err
 }
 
-// Obsolete ends a queued catch-up whose release is no longer the desired one;
-// its machines are caught up with the one that is.
-func Obsolete(tx *Tx, task *Task) error {
-	if _, err := tx.exec(`UPDATE owed SET task_id = '' WHERE task_id = $1`, task.ID); err != nil {
-		return fmt.Errorf("release machines of %s: %w", task.ID, err)
+// AuditedSince says whether an event with that category and message was
+// recorded in the space at or after a time, in unix milliseconds.
+func AuditedSince(tx *Tx, space, category, message string, at int64) (bool, error) {
+	var n int
+	err := tx.queryRow(`SELECT COUNT(*) FROM audit WHERE space_id = $1 AND category = $2 AND message = $3 AND occurred >= $4`, space, category, message, at).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("look for an event: %w", err)
 	}
-	if err := cancelQueued(tx, task, "Slipway"); err != nil {
-		return err
-	}
-	task.Error = "A newer release was deployed before this one started; the machines get that one instead."
-	return UpdateTask(tx, task)
-}
-
-// Succeeded says whether the rollout has ended with its release on the
-// machines that answered: what makes its release the desired one.
-func Succeeded(tx *Tx, id string) (bool, error) {
-	row, _, err := loadRow(tx, id)
-	return err == nil && proved(&row), err
-}
-
-// proved: a machine that did not answer makes the task fail, but all that
-// answered have the release: it is what the environment runs from now on.
-func proved(row *rollout.Row) bool {
-	return row.State == rollout.Succeeded || row.State == rollout.Failed && row.Failures == 0 && row.Unavailable+row.Gone < row.Members
-}
-
-// LastEvent is the message of the newest audit record of a category in a
-// space; "" when there is none.
-func LastEvent(tx *Tx, space, category string) (message string, err error) {
-	err = tx.queryRow(`SELECT message FROM audit WHERE space_id = $1 AND category = $2 ORDER BY ord DESC LIMIT 1`, space, category).Scan(&message)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	return message, err
+	return n > 0, nil
 }

@@ -15,7 +15,7 @@ const (
 	TopicWork     = "work"     // an inbox row, a due rollout or a queued task
 	TopicEffects  = "effects"  // something to deliver to an agent
 	TopicTasks    = "tasks"    // a task changed; also "tasks/<id>"
-	TopicSessions = "sessions" // a machine's link was opened or lost
+	TopicSessions = "sessions" // a machine's link was opened or lost, or it has to be looked at again
 )
 
 // InsertRollout stores a new rollout with its plan, queued and without owner.

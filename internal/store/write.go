@@ -238,6 +238,25 @@ func (tx *Tx) replace(doc resource.Doc, old *stored, rules bool) error {
 	return nil
 }
 
+// rewrite changes a document that operations keep facts in. The document's own
+// rules are not applied, and one that is missing is left alone: neither may
+// keep a rollout from its end.
+func rewrite[T any, P document[T]](tx *Tx, id string, edit func(*T)) error {
+	old, err := tx.load(kindOf[T, P](), id)
+	if resource.CodeOf(err) == resource.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	doc, err := Get[T, P](tx, id)
+	if err != nil {
+		return err
+	}
+	edit(doc)
+	return tx.replace(P(doc), old, false)
+}
+
 func (tx *Tx) raiseLock(doc, old resource.Doc) error {
 	versioned, ok := doc.(resource.Versioned)
 	if !ok {
