@@ -52,21 +52,12 @@ type deploymentTask struct {
 }
 
 func (h *handler) createUntenanted(c *api.Call, in createDeploymentV1) (*createdDeployments, error) {
-	if in.UpdateVariableSnapshot {
-		release, err := h.deploy.ReleaseByVersion(c.Context(), c.Caller, c.Space, in.ProjectName, in.ReleaseVersion)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := h.deploy.SnapshotVariables(c.Context(), c.Caller, c.Space, release.ID); err != nil {
-			return nil, err
-		}
-	}
 	made, err := h.deploy.CreateDeployments(c.Context(), c.Caller, c.Space, deploy.NewDeployment{
 		Project: in.ProjectName, Release: in.ReleaseVersion, Environments: in.EnvironmentNames,
 		SpecificMachines: in.SpecificMachineNames, ExcludedMachines: in.ExcludedMachineNames, SkipSteps: in.SkipStepNames,
 		Variables: in.Variables, RunAt: in.RunAt, NotAfter: in.NoRunAfter, Comments: in.Comments, Priority: in.Priority,
 		ForcePackageDownload: in.ForcePackageDownload, ForcePackageRedeployment: in.ForcePackageRedeployment,
-		UseGuidedFailure: in.UseGuidedFailure != nil && *in.UseGuidedFailure,
+		UseGuidedFailure: in.UseGuidedFailure != nil && *in.UseGuidedFailure, UpdateVariables: in.UpdateVariableSnapshot,
 	})
 	if err != nil {
 		return nil, err

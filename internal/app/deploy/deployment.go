@@ -12,7 +12,6 @@ import (
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/rollout"
 	"github.com/slipwayhq/slipway/internal/store"
-	"github.com/slipwayhq/slipway/internal/variables"
 )
 
 // NewDeployment asks for deployments of one release, by id or name.
@@ -30,6 +29,8 @@ type NewDeployment struct {
 	NotAfter  resource.Time
 	Comments  string
 	Priority  string
+	// UpdateVariables gives the release the variables as they are now.
+	UpdateVariables bool
 
 	ForcePackageDownload, ForcePackageRedeployment, UseGuidedFailure bool
 }
@@ -49,6 +50,14 @@ func (s *Service) CreateDeployments(ctx context.Context, who app.Caller, space s
 		release, err := findRelease(tx, project, in.Release)
 		if err != nil {
 			return err
+		}
+		if in.UpdateVariables {
+			if err := app.Allow(who, authz.ReleaseEdit, scopeOf(space, project)); err != nil {
+				return err
+			}
+			if err := updateSnapshot(tx, project, release); err != nil {
+				return err
+			}
 		}
 		for _, key := range in.Environments {
 			env, err := findEnvironment(tx, space, key)
@@ -286,88 +295,4 @@ func checkMachines(tx *store.Tx, env *resource.Environment, d *resource.Deployme
 		}
 	}
 	return nil
-}
-
-func snapshots(tx *store.Tx, release *resource.Release) ([]*resource.VariableSet, error) {
-	var sets []*resource.VariableSet
-	for _, id := range append([]string{release.ProjectVariableSetSnapshotID}, release.LibraryVariableSetSnapshotIDs...) {
-		set, err := store.Get[resource.VariableSet](tx, id)
-		if err != nil {
-			return nil, fmt.Errorf("read variables of release %s: %w", release.ID, err)
-		}
-		sets = append(sets, set)
-	}
-	return sets, nil
-}
-
-// planInput reads everything that the plan is made of.
-func planInput(tx *store.Tx, kind rollout.Kind, project *resource.Project, release *resource.Release, env *resource.Environment, d *resource.Deployment) (*PlanInput, error) {
-	in := &PlanInput{Kind: kind, TaskID: d.TaskID, Project: project, Release: release, Environment: env, Deployment: d}
-	var errs [6]error
-	in.Space, errs[0] = store.Get[resource.Space](tx, project.SpaceID)
-	in.Group, errs[1] = store.Get[resource.ProjectGroup](tx, project.ProjectGroupID)
-	in.Channel, errs[2] = store.Get[resource.Channel](tx, release.ChannelID)
-	in.Process, errs[3] = store.Get[resource.DeploymentProcess](tx, release.ProjectDeploymentProcessSnapshotID)
-	in.Variables, errs[4] = snapshots(tx, release)
-	in.Worker, errs[5] = BuiltInWorker(tx)
-	for _, err := range errs {
-		if err != nil {
-			return nil, fmt.Errorf("plan %s: %w", d.TaskID, err)
-		}
-	}
-	if err := checkPrompts(in); err != nil {
-		return nil, err
-	}
-	desired, err := store.DesiredIn(tx, env.ID)
-	if err != nil {
-		return nil, err
-	}
-	for i := range desired {
-		if desired[i].ProjectID == project.ID && desired[i].ReleaseID != release.ID {
-			if in.Previous, err = store.Get[resource.Release](tx, desired[i].ReleaseID); err != nil && resource.CodeOf(err) != resource.NotFound {
-				return nil, err
-			}
-		}
-	}
-	return in, nil
-}
-
-// checkPrompts refuses a deployment that leaves a required question open.
-func checkPrompts(in *PlanInput) error {
-	if in.Kind != rollout.Deploy || in.TaskID == "" { // a preview asks, and catching up answers with what is stored
-		return nil
-	}
-	for _, set := range in.Variables {
-		for i := range set.Variables {
-			v := &set.Variables[i]
-			if v.Prompt == nil || !v.Prompt.Required {
-				continue
-			}
-			if answer := in.Deployment.FormValues[v.ID]; strings.TrimSpace(answer.Text) == "" && !answer.Secret.HasValue() {
-				return resource.Errorf(resource.Invalid, "Please give a value for the variable '%s': this release asks for it.", v.Name)
-			}
-		}
-	}
-	return nil
-}
-
-// prompted are the answers to prompts as candidates, which win over what is
-// stored and are never expanded (abuse 63).
-func prompted(in *PlanInput, v *resource.Variable) (variables.Candidate, bool) {
-	answer, given := in.Deployment.FormValues[v.ID]
-	if v.Prompt == nil || !given || answer.IsSensitive {
-		return variables.Candidate{}, false
-	}
-	copied := *v
-	copied.Value = answer.Text
-	return variables.Candidate{Variable: &copied, SetID: in.Deployment.ID, Rank: variables.Prompted, Literal: true}, true
-}
-
-// BuiltInWorker is the worker beside the server: the first one there was.
-func BuiltInWorker(tx *store.Tx) (*resource.Worker, error) {
-	worker, err := store.First[resource.Worker](tx, store.Query{AllSpaces: true, Order: []string{"ord"}})
-	if resource.CodeOf(err) == resource.NotFound {
-		return &resource.Worker{}, nil
-	}
-	return worker, err
 }

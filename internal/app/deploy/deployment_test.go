@@ -175,6 +175,28 @@ func TestDeployFreezesThePlan(t *testing.T) {
 	}
 }
 
+// TestDeployUpdatesVariables: the release gets the current variables together
+// with the deployment, or not at all (abuse 31).
+func TestDeployUpdatesVariables(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.variables(resource.Variable{Name: "Colour", Value: "red"})
+	release := r.release("1.0.0")
+	r.variables(resource.Variable{Name: "Colour", Value: "blue"})
+	_, err := r.deploy(deploy.NewDeployment{Release: "1.0.0", Environments: []string{"Production"}, UpdateVariables: true})
+	refusedFor(t, err, resource.Invalid, "'Production' yet")
+	after, err := r.Release(t.Context(), r.who, space, release.ID)
+	check(t, err)
+	if after.ProjectVariableSetSnapshotID != release.ProjectVariableSetSnapshotID {
+		t.Error("a refused deployment changed its release")
+	}
+	made, err := r.deploy(deploy.NewDeployment{Release: "1.0.0", Environments: []string{"Staging"}, UpdateVariables: true})
+	check(t, err)
+	if plan := r.plan(made[0].TaskID); plan.Variables[0].Variable.Value != "blue" {
+		t.Errorf("variables of the plan: %+v", plan.Variables)
+	}
+}
+
 // TestStaleVersions: two people edit; the second to save is told (octopus-api.md
 // 2.6, 2.7).
 func TestStaleVersions(t *testing.T) {

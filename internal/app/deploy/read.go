@@ -136,28 +136,33 @@ func (s *Service) DeleteRelease(ctx context.Context, who app.Caller, space, id s
 func (s *Service) SnapshotVariables(ctx context.Context, who app.Caller, space, id string) (release *resource.Release, err error) {
 	err = s.db.Write(ctx, func(tx *store.Tx) error {
 		tx.SetActor(who.Actor())
-		project, old, err := releaseFor(tx, who, space, id, authz.ReleaseEdit)
+		project, found, err := releaseFor(tx, who, space, id, authz.ReleaseEdit)
 		if err != nil {
 			return err
 		}
-		release = old
-		if release.ProjectVariableSetSnapshotID, err = snapshotVariables(tx, project.ID); err != nil {
-			return err
-		}
-		release.LibraryVariableSetSnapshotIDs = []string{}
-		for _, library := range project.IncludedLibraryVariableSetIDs {
-			copied, err := snapshotVariables(tx, library)
-			if err != nil {
-				return err
-			}
-			release.LibraryVariableSetSnapshotIDs = append(release.LibraryVariableSetSnapshotIDs, copied)
-		}
-		if err := store.Update(tx, release); err != nil {
-			return err
-		}
-		return audit(tx, resource.EventModified, fmt.Sprintf("The variables of release %s of %s were updated", release.Version, project.Name), space, id, project.ID)
+		release = found
+		return updateSnapshot(tx, project, release)
 	})
 	return release, err
+}
+
+func updateSnapshot(tx *store.Tx, project *resource.Project, release *resource.Release) (err error) {
+	if release.ProjectVariableSetSnapshotID, err = snapshotVariables(tx, project.ID); err != nil {
+		return err
+	}
+	release.LibraryVariableSetSnapshotIDs = []string{}
+	for _, library := range project.IncludedLibraryVariableSetIDs {
+		copied, err := snapshotVariables(tx, library)
+		if err != nil {
+			return err
+		}
+		release.LibraryVariableSetSnapshotIDs = append(release.LibraryVariableSetSnapshotIDs, copied)
+	}
+	if err := store.Update(tx, release); err != nil {
+		return err
+	}
+	return audit(tx, resource.EventModified, fmt.Sprintf("The variables of release %s of %s were updated", release.Version, project.Name), project.SpaceID,
+		release.ID, project.ID)
 }
 
 // DeploymentQuery narrows a list of deployments by ids.
