@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
 	"github.com/slipwayhq/slipway/internal/proc"
@@ -51,6 +52,7 @@ type Journal struct {
 	attempts *Attempts
 	size     int64 // of the file
 	compact  int64 // size after the last compaction
+	secrets  bool  // the file holds secret outputs of attempts that are forgotten
 	broken   error
 }
 
@@ -128,17 +130,24 @@ func (j *Journal) Query(o Order, closing bool) (Decision, error) {
 // shim.
 func (j *Journal) Cancel(o Order) (Decision, error) { return j.commit(j.attempts.Cancel(o)) }
 
-// Forget drops results that the server has committed.
+// Forget drops results that the server has committed. A secret that a script
+// handed back does not stay on the machine's disk for longer than that (P9).
 func (j *Journal) Forget(ids []string) error {
+	secrets := slices.ContainsFunc(ids, func(id string) bool { return hasSecret(j.attempts.Get(id).Result) })
 	if _, err := j.commit(j.attempts.Forget(ids)); err != nil {
 		return err
 	}
-	if j.size-j.compact > compactAfter {
+	j.secrets = j.secrets || secrets
+	if j.secrets || j.size-j.compact > compactAfter {
 		if err := j.rewrite(); err != nil && !errors.Is(err, ErrDiskFull) {
 			return err
 		}
 	}
 	return nil
+}
+
+func hasSecret(r *agentrpc.Result) bool {
+	return slices.ContainsFunc(r.GetOutputs(), func(v *agentrpc.OutputVariable) bool { return v.GetSensitive() })
 }
 
 // Running states that the shim has claimed the attempt.
@@ -230,7 +239,7 @@ func (j *Journal) rewrite() error {
 	if err != nil {
 		return j.end(err)
 	}
-	j.size, j.compact = int64(len(content)), int64(len(content))
+	j.size, j.compact, j.secrets = int64(len(content)), int64(len(content)), false
 	return nil
 }
 

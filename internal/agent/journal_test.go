@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -28,6 +29,7 @@ type fakeDisk struct {
 	syncErr           error
 	free              int // bytes; negative: without limit
 	reserved          bool
+	fullReplace       bool
 }
 
 func newFakeDisk() *fakeDisk { return &fakeDisk{crashIn: -1, free: -1} }
@@ -83,6 +85,9 @@ func (d *fakeDisk) Truncate(size int64) error {
 }
 
 func (d *fakeDisk) Replace(content []byte) error {
+	if d.fullReplace {
+		return agent.ErrDiskFull
+	}
 	if err := d.step(); err != nil {
 		return err
 	}
@@ -138,6 +143,52 @@ func must(t rapid.TB) func(agent.Decision, error) agent.Decision {
 			t.Fatal(err)
 		}
 		return d
+	}
+}
+
+// abuse 73: a secret output is on the disk until the server has it, and not a
+// moment longer, also when the disk was too full to rewrite the file at once.
+func TestSecretsLeaveWithTheirAttempt(t *testing.T) {
+	t.Parallel()
+	disk := newFakeDisk()
+	j := open(t, disk)
+	end := func(attempt string) {
+		t.Helper()
+		must(t)(start(j, order(attempt, 1), []byte("job"), false))
+		result := succeeded()
+		result.Outputs = []*agentrpc.OutputVariable{{Name: "Token", Value: strings.Repeat(attempt, 40), Sensitive: true}}
+		if err := j.Ended(attempt, result); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := func(attempt string) bool {
+		t.Helper()
+		content, err := disk.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// One letter again and again reads the same in base64, wherever it begins.
+		return bytes.Contains(content, []byte(base64.StdEncoding.EncodeToString([]byte(strings.Repeat(attempt, 30)))))
+	}
+	end("a")
+	end("b")
+	if !held("a") || !held("b") {
+		t.Fatal("the results are not on the disk, or this test cannot see them")
+	}
+	disk.fullReplace = true
+	if err := j.Forget([]string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	disk.fullReplace = false
+	end("c")
+	if err := j.Forget([]string{"c"}); err != nil {
+		t.Fatal(err)
+	}
+	if held("a") || held("c") || !held("b") {
+		t.Errorf("of forgotten attempts are held: a %v, c %v; of an open one: %v", held("a"), held("c"), held("b"))
+	}
+	if got := open(t, disk).Get("b").Result; got.GetOutputs()[0].GetValue() != strings.Repeat("b", 40) {
+		t.Errorf("what is not forgotten is lost: %v", got)
 	}
 }
 
