@@ -56,7 +56,7 @@ func (c *Core) start(ctx context.Context, agent Agent, d *store.Delivery) (follo
 			return false, err
 		}
 		if end != nil {
-			return false, c.endWithout(ctx, workOf(d), d, end)
+			return c.refused(ctx, agent, d, end)
 		}
 	}
 }
@@ -84,14 +84,16 @@ func (c *Core) startWith(ctx context.Context, agent Agent, d *store.Delivery) (f
 	}
 	if err != nil {
 		c.Log.ErrorContext(ctx, "attempt cannot be rendered", "attempt", d.Attempt, "error", err)
-		return false, nil, c.endWithout(ctx, workOf(d), d, notStarted("the server cannot prepare it: "+clip(err.Error(), maxReason)))
+		follow, err = c.refused(ctx, agent, d, notStarted("the server cannot prepare it: "+clip(err.Error(), maxReason)))
+		return follow, nil, err
 	}
 	send, problem, err := c.missing(ctx, agent, order.packages)
 	switch {
 	case err != nil || len(send) > 0:
 		return false, send, err
 	case problem != "":
-		return false, nil, c.endWithout(ctx, workOf(d), d, notStarted(problem))
+		follow, err = c.refused(ctx, agent, d, notStarted(problem))
+		return follow, nil, err
 	}
 	follow, err = c.startNow(ctx, agent, d, order)
 	return follow, nil, err
@@ -109,7 +111,7 @@ func (c *Core) startNow(ctx context.Context, agent Agent, d *store.Delivery, ord
 	case stale(err):
 		return false, ErrStale
 	case refusal(err):
-		return c.refused(ctx, agent, d, reason(err))
+		return c.refused(ctx, agent, d, notStarted(reason(err)))
 	case err != nil:
 		return false, fmt.Errorf("start attempt %s: %w", d.Attempt, err)
 	}
@@ -163,15 +165,16 @@ func (c *Core) started(ctx context.Context, d *store.Delivery, state agentrpc.At
 	}
 }
 
-// refused settles what an agent that refused to start really did: a tombstone
-// proves that it did not.
-func (c *Core) refused(ctx context.Context, agent Agent, d *store.Delivery, why string) (follow bool, err error) {
+// refused settles what an agent really did where this delivery could not start
+// the attempt: an earlier one may have, and only its answer was lost. A
+// tombstone proves that none did.
+func (c *Core) refused(ctx context.Context, agent Agent, d *store.Delivery, end *rollout.End) (follow bool, err error) {
 	answer, err := c.ask(ctx, agent, workOf(d), true)
 	if err != nil {
 		return false, err
 	}
 	if answer.State == agentrpc.AttemptState_ATTEMPT_STATE_CLOSED {
-		return false, c.endWithout(ctx, workOf(d), d, notStarted(why))
+		return false, c.endWithout(ctx, workOf(d), d, end)
 	}
 	return c.started(ctx, d, answer.State, answer.Result)
 }

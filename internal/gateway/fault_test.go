@@ -367,3 +367,71 @@ func TestJournalHasNoRecord(t *testing.T) {
 	}
 	contains(t, at[0].Reason, "no record")
 }
+
+// I1, I2: a start whose answer was lost is delivered again, and by then the
+// agent's store or the server's may lack what it needs. That proves nothing:
+// the script runs, and no second attempt may be made beside it.
+func TestNothingButTheAgentProvesThatItDidNotStart(t *testing.T) {
+	t.Parallel()
+	full := connect.NewError(connect.CodeResourceExhausted, errors.New("disk full"))
+	for name, lack := range map[string]func(r *rig, a *fakeAgent, pkg rollout.Package){
+		"the agent has no room": func(_ *rig, a *fakeAgent, _ rollout.Package) {
+			a.before = func(rpc string) error {
+				if rpc == "Put" {
+					return full
+				}
+				return nil
+			}
+		},
+		"the agent's store refuses": func(_ *rig, a *fakeAgent, _ rollout.Package) {
+			a.before = func(rpc string) error {
+				if rpc == "Have" {
+					return full
+				}
+				return nil
+			}
+		},
+		"the server has lost the package": func(r *rig, a *fakeAgent, pkg rollout.Package) {
+			a.before = nil
+			r.must(r.blobs.Delete(t.Context(), pkg.SHA256))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			a := newAgent(t, "abc")
+			m := r.machine("web-1", a)
+			end := make(chan struct{})
+			a.run = func(context.Context, *agentrpc.Job, func(string)) *agentrpc.Result {
+				<-end
+				return &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_SUCCEEDED}
+			}
+			pkg := r.pack("Shop", "1.0.0", "content")
+			id := r.deploy(func(p *rollout.Plan) { p.Steps[0].Actions[0].Packages = []rollout.Package{pkg} })
+			r.turns(id)
+			d := r.effects(m)[0]
+			a.before = func(rpc string) error {
+				if rpc == "Started" {
+					return connect.NewError(connect.CodeUnavailable, errors.New("cut"))
+				}
+				return nil
+			}
+			if _, err := r.core().Deliver(t.Context(), r.link(a), &d); err == nil {
+				t.Fatal("the answer was not lost")
+			}
+			r.turns(id)
+			a.change(func() { a.packages = map[string][]byte{} })
+			lack(r, a, pkg)
+			d = r.effects(m)[0]
+			follow, err := r.core().Deliver(t.Context(), r.link(a), &d)
+			if err != nil || !follow {
+				t.Errorf("follow %v, %v", follow, err)
+			}
+			close(end)
+			r.turns(id)
+			if list := r.view(id).Attempts; len(list) != 1 || list[0].Outcome != rollout.OutcomeNone {
+				t.Errorf("attempts %+v", list)
+			}
+		})
+	}
+}
