@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -85,7 +86,7 @@ func (e *Engine) Begin(ctx context.Context) error {
 		if e.owner, err = store.StartNode(tx, e.node); err != nil {
 			return err
 		}
-		if err := store.LoseSessions(tx, e.node, "the server restarted"); err != nil {
+		if err := store.LoseSessions(tx, "the server restarted"); err != nil {
 			return err
 		}
 		taken, err = store.TakeOver(tx, e.owner)
@@ -157,20 +158,33 @@ func (e *Engine) round(ctx context.Context) error {
 }
 
 func (e *Engine) turn(ctx context.Context, o store.Owned) error {
-	err := e.db.Write(ctx, func(tx *store.Tx) error {
+	err := e.db.Write(ctx, guarded(func(tx *store.Tx) error {
 		t, err := store.OpenTurn(tx, o.ID, e.owner, o.Epoch)
 		if err != nil {
 			return err
 		}
-		if err := Turn(t); err != nil {
-			return err
+		if err := Turn(t); err != nil || t.Row().State.Terminal() {
+			return err // a late report about a rollout that had ended before
 		}
 		return oweNewcomers(tx, o.ID)
-	})
+	}))
 	if err != nil {
 		return fmt.Errorf("turn of %s: %w", o.ID, err)
 	}
 	return nil
+}
+
+// guarded turns a panic into an error: what is wrong with one rollout holds up
+// no other and does not end the server (abuse 68, fault 54).
+func guarded(f func(*store.Tx) error) func(*store.Tx) error {
+	return func(tx *store.Tx) (err error) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+			}
+		}()
+		return f(tx)
+	}
 }
 
 // oweNewcomers sees to it that a machine which came while the release was
@@ -200,7 +214,7 @@ func (e *Engine) dispatch(ctx context.Context) error {
 		return err
 	})
 	for i := range queued {
-		err = errors.Join(err, e.db.Write(ctx, func(tx *store.Tx) error { return e.start(tx, queued[i].ID) }))
+		err = errors.Join(err, e.db.Write(ctx, guarded(func(tx *store.Tx) error { return e.start(tx, queued[i].ID) })))
 	}
 	return err
 }

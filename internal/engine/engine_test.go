@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +25,27 @@ type node struct {
 	env    string
 	cancel context.CancelCauseFunc
 	done   chan error
+	runs   int
+	passed atomic.Int64 // what the clock is ahead of the machine's, in ms
+}
+
+func (n *node) now() time.Time {
+	return time.Now().Add(time.Duration(n.passed.Load()) * time.Millisecond)
+}
+
+// later lets the time pass.
+func (n *node) later(ms int64) { n.passed.Add(ms) }
+
+// settled waits until the running engine has done all that it could for the
+// rollout.
+func (n *node) settled(id string) {
+	n.t.Helper()
+	owner := fmt.Sprintf("node-1/%d", n.runs)
+	n.eventually(id+" to settle", func(tx *store.Tx) (bool, error) {
+		due, err := store.DueRollouts(tx, owner, 100)
+		view, e := store.ViewRollout(tx, id)
+		return e == nil && view.Row.State != rollout.Queued && !slices.ContainsFunc(due, func(o store.Owned) bool { return o.ID == id }), errors.Join(err, e)
+	})
 }
 
 func newNode(t *testing.T) *node {
@@ -32,11 +55,12 @@ func newNode(t *testing.T) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := store.Open(t.Context(), store.Config{Path: dir, Keys: keys, Now: time.Now})
+	n := &node{t: t}
+	db, err := store.Open(t.Context(), store.Config{Path: dir, Keys: keys, Now: n.now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t, db: db}
+	n.db = db
 	n.write(func(tx *store.Tx) error {
 		env := &resource.Environment{Document: resource.Document{SpaceID: resource.DefaultSpace}, Name: "Production"}
 		err := errors.Join(store.Seed(tx, store.Admin{Username: "admin"}), store.Insert(tx, env))
@@ -69,7 +93,11 @@ func (n *node) read(f func(*store.Tx) error) {
 func (n *node) start() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	n.cancel, n.done = cancel, make(chan error, 1)
-	e := engine.New(engine.Config{DB: n.db, Node: "node-1", Logger: slog.New(slog.DiscardHandler), Now: time.Now})
+	n.runs++
+	e := engine.New(engine.Config{DB: n.db, Node: "node-1", Logger: slog.New(slog.DiscardHandler), Now: n.now})
+	if err := e.Begin(ctx); err != nil {
+		n.t.Fatal(err)
+	}
 	go func() { n.done <- e.Run(ctx) }()
 }
 
@@ -96,20 +124,29 @@ func (n *node) machine(name, role string) string {
 // deploy queues a rollout with one step over the role.
 func (n *node) deploy(kind rollout.Kind, project, release, role string) string {
 	n.t.Helper()
+	return n.deployWith(project, func(p *rollout.Plan) {
+		p.Kind, p.Release.ID, p.Steps[0].Roles = kind, release, []string{role}
+	})
+}
+
+// deployWith queues a rollout whose plan the test has changed.
+func (n *node) deployWith(project string, change func(*rollout.Plan)) string {
+	n.t.Helper()
 	var id string
 	n.write(func(tx *store.Tx) (err error) {
 		if id, err = tx.NextID("ServerTasks"); err != nil {
 			return err
 		}
-		task := &store.Task{ID: id, SpaceID: resource.DefaultSpace, Name: string(kind), State: store.TaskQueued, ProjectID: project, EnvironmentID: n.env}
 		plan := &rollout.Plan{
-			Rules: rollout.Rules, Kind: kind, Task: id, Space: rollout.Ref{ID: resource.DefaultSpace},
-			Project: rollout.Ref{ID: project}, Environment: rollout.Ref{ID: n.env}, Release: rollout.Ref{ID: release},
+			Rules: rollout.Rules, Kind: rollout.Deploy, Task: id, Space: rollout.Ref{ID: resource.DefaultSpace},
+			Project: rollout.Ref{ID: project}, Environment: rollout.Ref{ID: n.env}, Release: rollout.Ref{ID: "Releases-1"},
 			Steps: []rollout.Step{{
-				ID: "s", Name: "deploy", Number: 1, Condition: rollout.ConditionSuccess, Roles: []string{role},
+				ID: "s", Name: "deploy", Number: 1, Condition: rollout.ConditionSuccess, Roles: []string{"web"},
 				Actions: []rollout.Action{{ID: "a", Name: "deploy", Type: "Octopus.Script", Condition: rollout.ConditionSuccess}},
 			}},
 		}
+		change(plan)
+		task := &store.Task{ID: id, SpaceID: resource.DefaultSpace, Name: string(plan.Kind), State: store.TaskQueued, ProjectID: project, EnvironmentID: n.env}
 		return errors.Join(store.InsertTask(tx, task), store.InsertRollout(tx, plan))
 	})
 	return id

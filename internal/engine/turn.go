@@ -22,6 +22,8 @@ type Tx interface {
 	Row() rollout.Row
 	Plan() *rollout.Plan
 	Now() int64
+	// Since is when the turn's owner began.
+	Since() int64
 	// Err is the first error that any call met; a turn that has one is rolled
 	// back as a whole.
 	Err() error
@@ -45,7 +47,9 @@ var _ Tx = (*store.Turn)(nil)
 
 // Turn folds the waiting reports and a due timer into the rollout: one
 // transaction, whatever their number (design 5.4). Crashed before the commit,
-// the same reports are folded again; after it, they are gone.
+// the same reports are folded again; after it, they are gone. While more
+// reports wait than one turn takes, the clock waits too: one of them may be of
+// the machine that would be given up.
 func Turn(tx Tx) error {
 	items := tx.Inbox(inboxPiece)
 	tx.DropInbox(items) // before folding: an effect may post under the same key
@@ -53,8 +57,8 @@ func Turn(tx Tx) error {
 	for i := range items {
 		f.fold(withBoxes(&items[i]))
 	}
-	if now := tx.Now(); len(tx.DueCells(now, 1)) > 0 {
-		f.fold(rollout.Event{At: now, Kind: rollout.Timer})
+	if now := tx.Now(); len(items) < inboxPiece && len(tx.DueCells(now, 1)) > 0 {
+		f.fold(rollout.Event{At: now, Kind: rollout.Timer, Since: tx.Since()})
 	}
 	return f.commit()
 }

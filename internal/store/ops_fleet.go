@@ -98,10 +98,10 @@ func CloseSession(tx *Tx, machine string, generation int64, state SessionState, 
 	return tellRollouts(tx, machine, rollout.Event{At: now, Kind: rollout.Lost, Member: machine}, generation)
 }
 
-// LoseSessions marks every session of a node lost: called when the node starts
-// and when another one finds it dead.
-func LoseSessions(tx *Tx, node, reason string) error {
-	list, err := readRows(tx, "sessions", `SELECT `+sessionColumns+` FROM agent_session WHERE node = $1 AND state = 'Connected'`, scanSession, node)
+// LoseSessions marks every session lost: called when a node starts. Like
+// TakeOver it takes every other node for ended, whatever it was called.
+func LoseSessions(tx *Tx, reason string) error {
+	list, err := readRows(tx, "sessions", `SELECT `+sessionColumns+` FROM agent_session WHERE state = 'Connected'`, scanSession)
 	for i := range list {
 		err = errors.Join(err, CloseSession(tx, list[i].Machine, list[i].Generation, SessionLost, reason))
 	}

@@ -244,11 +244,17 @@ func FreeLock(tx *Tx, task string) error {
 	return nil
 }
 
-// QueuedRollouts are the tasks with a rollout that wait to start, the most
-// urgent first.
+// QueuedRollouts are the tasks with a rollout that may start now, or have
+// something new to say about why not; the most urgent first. Those whose time
+// has not come, and those that have said for whose lock they wait, are left
+// out: however many there are, they hold up no other.
 func QueuedRollouts(tx *Tx, n int) ([]Task, error) {
-	return readRows(tx, "queue", `SELECT `+taskColumns+` FROM task WHERE state = 'Queued'
-		AND EXISTS (SELECT 1 FROM rollout WHERE rollout.id = task.id) ORDER BY priority DESC, ord LIMIT $1`, scanTask, n)
+	return readRows(tx, "queue", `SELECT `+taskColumns+` FROM task WHERE state = 'Queued' AND queue_time <= $1
+		AND EXISTS (SELECT 1 FROM rollout WHERE rollout.id = task.id)
+		AND (waits_for = '' OR expiry_time > 0 AND expiry_time < $1 OR NOT EXISTS (SELECT 1 FROM task_lock
+			WHERE lock_key = task.project_id || '/' || task.environment_id || '/' || task.tenant_id
+			AND substr(task.waits_for, 1, length(task_lock.task_id) + 1) = task_lock.task_id || ' '))
+		ORDER BY priority DESC, ord LIMIT $2`, scanTask, tx.Now().UnixMilli(), n)
 }
 
 // ErrNoRollout says that a task has no rollout.
@@ -272,12 +278,14 @@ type Owned struct {
 	Epoch int64
 }
 
-// TakeOver gives every unfinished rollout of other owners to this one: raises
-// its epoch and re-stamps its undelivered effects, in one transaction
-// (design 5.5).
+// TakeOver gives every rollout of other owners that is unfinished, or for which
+// something still waits, to this one: raises its epoch and re-stamps its
+// undelivered effects, in one transaction (design 5.5).
 func TakeOver(tx *Tx, owner string) ([]Owned, error) {
 	list, err := readRows(tx, "rollouts", `UPDATE rollout SET owner = $1, epoch = epoch + 1
-		WHERE owner <> '' AND owner <> $1 AND state IN ('Queued', 'Running', 'Canceling') RETURNING id, epoch`,
+		WHERE owner <> '' AND owner <> $1 AND (state IN ('Queued', 'Running', 'Canceling')
+		OR EXISTS (SELECT 1 FROM inbox WHERE inbox.rollout_id = rollout.id)
+		OR EXISTS (SELECT 1 FROM effect WHERE effect.rollout_id = rollout.id)) RETURNING id, epoch`,
 		func(r *sql.Rows, o *Owned) error { return r.Scan(&o.ID, &o.Epoch) }, owner)
 	if err != nil {
 		return nil, err
