@@ -68,9 +68,13 @@ func noteDeployed(tx *Tx, p *rollout.Plan) error {
 
 // audit records a change of the task's state in the turn's own transaction.
 func (t *Turn) audit(task *Task, category, details string) {
+	t.fail("audit", auditTask(t.tx, task, category, details))
+}
+
+func auditTask(tx *Tx, task *Task, category, details string) error {
 	switch {
 	case task.DeploymentID == "" && category == resource.EventDeploymentStarted:
-		return
+		return nil
 	case task.State == TaskSuccess && task.DeploymentID != "":
 		category = resource.EventDeploymentSucceeded
 	case task.State == TaskFailed && task.DeploymentID != "":
@@ -82,11 +86,11 @@ func (t *Turn) audit(task *Task, category, details string) {
 	case task.State == TaskCanceled:
 		category = resource.EventTaskCanceled
 	}
-	t.fail("audit", Audit(t.tx, AuditRecord{
+	return Audit(tx, AuditRecord{
 		Category: category, SpaceID: task.SpaceID, Details: details,
 		Message: fmt.Sprintf("%s: %s", task.Description, strings.ToLower(string(task.State))),
 		Related: []string{task.ID, task.DeploymentID, task.ProjectID, task.EnvironmentID},
-	}))
+	})
 }
 
 // Canceling marks the task as being canceled.
@@ -145,5 +149,5 @@ func ExpireTask(tx *Tx, task *Task) error {
 	if _, err := tx.exec(`UPDATE rollout SET state = $2, error = $3 WHERE id = $1`, task.ID, rollout.Canceled, task.Error); err != nil {
 		return fmt.Errorf("expire rollout %s: %w", task.ID, err)
 	}
-	return UpdateTask(tx, task)
+	return errors.Join(UpdateTask(tx, task), auditTask(tx, task, resource.EventTaskStateChanged, task.Error))
 }

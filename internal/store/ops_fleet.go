@@ -153,12 +153,13 @@ type Delivery struct {
 	GraceMS int64
 }
 
-// Deliveries are up to n effects for one machine, oldest first, whose epoch is
-// still the rollout's: what a former owner left behind is not sent (design 5.5).
+// Deliveries are up to n effects for one machine whose epoch is still the
+// rollout's: what a former owner left behind is not sent (design 5.5). Starts
+// come last, for they may wait long, and of each kind the oldest first.
 func Deliveries(tx *Tx, machine string, n int) ([]Delivery, error) {
 	return readRows(tx, "effects", `SELECT e.rollout_id, e.seq, e.n, e.epoch, e.kind, e.attempt, e.machine, e.grace_ms
 		FROM effect e JOIN rollout r ON r.id = e.rollout_id AND r.epoch = e.epoch
-		WHERE e.machine = $1 ORDER BY e.rollout_id, e.seq, e.n LIMIT $2`,
+		WHERE e.machine = $1 ORDER BY CASE e.kind WHEN 'Start' THEN 1 ELSE 0 END, e.rollout_id, e.seq, e.n LIMIT $2`,
 		func(r *sql.Rows, d *Delivery) error {
 			return r.Scan(&d.Rollout, &d.Seq, &d.N, &d.Epoch, &d.Kind, &d.Attempt, &d.Machine, &d.GraceMS)
 		}, machine, n)

@@ -140,7 +140,7 @@ func Obsolete(tx *Tx, task *Task) error {
 		return err
 	}
 	task.Error = "A newer release was deployed before this one started; the machines get that one instead."
-	return UpdateTask(tx, task)
+	return errors.Join(UpdateTask(tx, task), auditTask(tx, task, resource.EventTaskStateChanged, task.Error))
 }
 
 const owedQuery = `SELECT machine_id, project_id, environment_id, tenant_id, since, reason, task_id, error FROM owed `

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,15 +40,19 @@ func InsertRollout(tx *Tx, plan *rollout.Plan) error {
 	return nil
 }
 
-// LoadPlan reads a rollout's frozen plan; nobody may change it.
+// LoadPlan reads a rollout's frozen plan; nobody may change it. One whose bytes
+// are not those that were stored is PreconditionFailed (P6, invariant I9).
 func LoadPlan(tx *Tx, id string) (*rollout.Plan, error) {
 	if plan := tx.db.plans.get(id); plan != nil {
 		return plan, nil
 	}
-	var text string
-	err := tx.queryRow(`SELECT json FROM rollout_plan WHERE rollout_id = $1`, id).Scan(&text)
+	var text, want string
+	err := tx.queryRow(`SELECT p.json, r.plan_hash FROM rollout_plan p JOIN rollout r ON r.id = p.rollout_id WHERE r.id = $1`, id).Scan(&text, &want)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, resource.Missing(id)
+	}
+	if sum := sha256.Sum256([]byte(text)); err == nil && hex.EncodeToString(sum[:]) != want {
+		return nil, resource.Errorf(resource.PreconditionFailed, "The plan of %s was changed in the database after it was approved; it does not run. Cancel the task and deploy again.", id)
 	}
 	plan := &rollout.Plan{}
 	if err == nil {
