@@ -81,7 +81,7 @@ func run(ctx context.Context, o options) error {
 	} else {
 		defer os.RemoveAll(dir)
 	}
-	var rep report
+	rep := report{load: load()}
 	for _, n := range o.agents {
 		if err := measure(ctx, &rep, o, filepath.Join(dir, strconv.Itoa(n)), n); err != nil {
 			return fmt.Errorf("%d agents: %w", n, err)

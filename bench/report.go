@@ -25,6 +25,7 @@ type report struct {
 	samples map[key][]time.Duration
 	facts   []fact
 	notes   []string
+	load    string // of the machine before the start
 }
 
 func (r *report) add(job string, agents int, contender string, took time.Duration) {
@@ -46,8 +47,8 @@ func (r *report) note(text string) {
 
 func (r *report) markdown(o options) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Machine: %s. Commit: %s, %s.\nCommand: `make bench`, agents %v. Medians of %d rounds, least and most in brackets.\n\n",
-		describeMachine(), output("git", "rev-parse", "--short", "HEAD"), time.Now().UTC().Format(time.DateOnly),
+	fmt.Fprintf(&b, "Machine: %s; load before the start: %s. Commit: %s, %s.\nCommand: `make bench`, agents %v. Medians of %d rounds, least and most in brackets.\n\n",
+		describeMachine(), r.load, output("git", "rev-parse", "--short", "HEAD"), time.Now().UTC().Format(time.DateOnly),
 		o.agents, o.rounds)
 	b.WriteString("| job | agents | contender | seconds | × floor |\n|---|---:|---|---:|---:|\n")
 	keys := slices.Clone(r.keys)
@@ -98,6 +99,17 @@ func describeMachine() string {
 		}
 	}
 	return fmt.Sprintf("%s, %d cores, %s/%s, %s", model, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+}
+
+// load is the machine's one-minute load: work that is not ours blurs seconds,
+// and the ratios less.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
 }
 
 func output(name string, args ...string) string {
