@@ -246,7 +246,7 @@ func (m *machine) callsOfItsOwn() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line, err := new(http2.Transport).NewClientConn(conn)
+	line, err := new(http2.Transport).NewClientConn(conn) //nolint:staticcheck // the way of agentrpc itself
 	if err != nil {
 		t.Fatal(err)
 	}

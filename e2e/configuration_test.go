@@ -90,7 +90,7 @@ func TestRoleWithoutMachines(t *testing.T) {
 		t.Error("the task has no warning")
 	}
 	s.variables(variable("Slipway.Deployment.FailWithoutTargets", "True"))
-	task, log = s.ship("2.0.0", "Failed")
+	_, log = s.ship("2.0.0", "Failed")
 	contains(t, "the log", log, "database")
 	if strings.Contains(log, "said") {
 		t.Error("the rollout went on after the failure")

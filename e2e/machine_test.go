@@ -37,9 +37,6 @@ func listens(m *machine) { m.polling = false }
 // of silence.
 func impatient(m *machine) { m.policy = "Impatient" }
 
-// inRole gives the machine another role than "web".
-func inRole(role string) machineOption { return func(m *machine) { m.role = role } }
-
 // newMachine is a machine that neither registered nor runs yet.
 func (s *stage) newMachine(name string, options ...machineOption) *machine {
 	s.t.Helper()
@@ -162,15 +159,6 @@ func (m *machine) health(want ...string) {
 func (m *machine) killAll() {
 	m.process.kill()
 	killLeftovers(m.folder)
-}
-
-// file reads what is on the machine; "" when nothing is.
-func (m *machine) file(name string) string {
-	text, err := os.ReadFile(filepath.Join(m.folder, name))
-	if err != nil {
-		return ""
-	}
-	return string(text)
 }
 
 // installed is where the release's package was installed; the story fails when

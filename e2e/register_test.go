@@ -118,8 +118,10 @@ func TestTokenUsedTwice(t *testing.T) {
 		return s.must(t, "agent-token", "create", "--environment", s.name, "--role", "web", "--format", "basic")
 	}
 	register := func(m *machine, token string, more ...string) result {
-		args := []string{"agent", "register", "--home", m.home, "--app", m.apps, "--name", m.name, "--trust", s.thumbprint,
-			"--comms-style", "TentacleActive", "--server-comms-address", s.agents}
+		args := []string{
+			"agent", "register", "--home", m.home, "--app", m.apps, "--name", m.name, "--trust", s.thumbprint,
+			"--comms-style", "TentacleActive", "--server-comms-address", s.agents,
+		}
 		return invoke(t, m.folder, []string{"SLIPWAY_URL=" + s.url(), "SLIPWAY_AGENT_TOKEN=" + token}, append(args, more...)...)
 	}
 

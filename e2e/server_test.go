@@ -52,9 +52,6 @@ func newServer(t *testing.T, options ...func(*server)) *server {
 	return s
 }
 
-// withWorker lets the server run steps itself.
-func withWorker(s *server) { s.extra = []string{} }
-
 // first starts the server for the first time.
 func (s *server) first() error {
 	for _, address := range []*string{&s.address, &s.agents} {

@@ -199,8 +199,7 @@ func (s *stage) finish(task, want string) client.Task {
 	var last client.Task
 	eventually(s.t, task+" is over", func() bool {
 		now, err := s.client.Task(s.t.Context(), task)
-		var lost *client.UnreachableError
-		if errors.As(err, &lost) {
+		if _, lost := errors.AsType[*client.UnreachableError](err); lost {
 			return false
 		}
 		if err != nil {

@@ -115,6 +115,6 @@ func (f *Fleet) rest(ctx context.Context, began time.Time) bool {
 
 func (f *Fleet) report(ctx context.Context, what string, err error) {
 	if err != nil && ctx.Err() == nil {
-		f.log.ErrorContext(ctx, what, "error", err)
+		f.log.ErrorContext(ctx, "the fleet could not be looked after", "during", what, "error", err)
 	}
 }
