@@ -290,3 +290,22 @@ func BenchmarkNew(b *testing.B) {
 		mask.New([]string{pem})
 	}
 }
+
+// A long secret that repeats itself, on both streams one after the other, is
+// masked in the time that any text takes: marking each of its many overlapping
+// finds byte by byte took minutes.
+func TestARepetitiveSecretCostsNoMore(t *testing.T) {
+	t.Parallel()
+	secret := strings.Repeat("canary-long-", 1600)
+	log := mask.New([]string{secret})
+	var got strings.Builder
+	sink := func(p []byte) { got.Write(p) }
+	stdout, stderr := log.Lane(sink), log.Lane(sink)
+	for _, lane := range []*mask.Lane{stdout, stderr, stdout} {
+		lane.Write([]byte(secret + "\n"))
+	}
+	log.Flush()
+	if strings.Contains(got.String(), "canary") || strings.Count(got.String(), "\n") != 3 {
+		t.Errorf("masked to %d bytes: %.200q", got.Len(), got.String())
+	}
+}

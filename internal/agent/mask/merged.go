@@ -36,9 +36,7 @@ func (m *merged) step(lane *Lane, b byte, before int32) {
 	auto := lane.log.auto
 	m.state = auto.next(m.state, b)
 	m.queue = append(m.queue, place{lane, lane.seen - 1})
-	for i := len(m.queue) - int(auto.out[m.state]); i < len(m.queue); i++ {
-		m.queue[i].lane.mark(m.queue[i].number, m.queue[i].number+1)
-	}
+	markAll(m.queue[len(m.queue)-int(auto.out[m.state]):])
 	m.state = auto.settle(m.state)
 	dropped := m.queue[:len(m.queue)-int(auto.depth[m.state])]
 	m.queue = m.queue[len(dropped):]
@@ -48,10 +46,25 @@ func (m *merged) step(lane *Lane, b byte, before int32) {
 			m.owner = nil
 		}
 	}
-	for _, p := range dropped {
-		if p.lane != lane {
-			p.lane.release()
+	if len(dropped) == 0 {
+		return
+	}
+	for _, other := range lane.log.lanes { // each once, however many of its bytes were dropped
+		if other != lane {
+			other.release()
 		}
+	}
+}
+
+// markAll masks places, each run of one lane's bytes in one go.
+func markAll(found []place) {
+	for len(found) > 0 {
+		first, n := found[0], 1
+		for n < len(found) && found[n] == (place{first.lane, first.number + int64(n)}) {
+			n++
+		}
+		first.lane.mark(first.number, first.number+int64(n))
+		found = found[n:]
 	}
 }
 
