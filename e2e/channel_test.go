@@ -246,6 +246,7 @@ func (m *machine) callsOfItsOwn() {
 	if err != nil {
 		t.Fatal(err)
 	}
+	//lint:ignore SA1019 the way of agentrpc itself
 	line, err := new(http2.Transport).NewClientConn(conn) //nolint:staticcheck // the way of agentrpc itself
 	if err != nil {
 		t.Fatal(err)
