@@ -212,3 +212,27 @@ func TestTheInboxOfAnEndedRolloutIsEmptied(t *testing.T) {
 		return len(list) == 1 && list[0].Kind == rollout.ForgetAttempt, err
 	})
 }
+
+// P2: a machine was not silent while no server was there to hear it. A rollout
+// that begins right after a restart gives it its whole patience.
+func TestAMachineIsNotSilentWhileTheServerIsDown(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	web := n.machine("web1", "web")
+	n.write(func(tx *store.Tx) error {
+		s := store.Session{Machine: web, Node: "node-1", State: store.SessionConnected}
+		err := store.OpenSession(tx, &s)
+		return errors.Join(err, store.CloseSession(tx, web, s.Generation, store.SessionLost, "the server stops"))
+	})
+	n.later(3_600_000)
+	n.start()
+	id := n.deploy(rollout.Deploy, "Projects-1", "Releases-1", "web")
+	n.settled(id)
+	n.read(func(tx *store.Tx) error {
+		view, err := store.ViewRollout(tx, id)
+		if err == nil && view.Members[0].Patience < 60_000 {
+			t.Errorf("it has %d ms to come back", view.Members[0].Patience)
+		}
+		return err
+	})
+}

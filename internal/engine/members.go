@@ -26,6 +26,10 @@ func Members(tx *store.Tx, p *rollout.Plan) ([]rollout.Member, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list machines of %s: %w", p.Task, err)
 	}
+	began, err := store.Began(tx)
+	if err != nil {
+		return nil, err
+	}
 	policies := map[string]*resource.MachinePolicy{}
 	var members []rollout.Member
 	for i := range machines {
@@ -41,7 +45,7 @@ func Members(tx *store.Tx, p *rollout.Plan) ([]rollout.Member, error) {
 		if err != nil {
 			return nil, err
 		}
-		members = append(members, member(m, policy, session, tx.Now()))
+		members = append(members, member(m, policy, silence(session, began, tx.Now())))
 	}
 	if p.NeedsWorker() && p.Kind == rollout.Deploy {
 		members = append(members, rollout.Member{ID: p.Worker.ID, Name: p.Worker.Name, Worker: true})
@@ -73,7 +77,16 @@ func policyOf(tx *store.Tx, seen map[string]*resource.MachinePolicy, id string) 
 	return policy, nil
 }
 
-func member(m *resource.Machine, policy *resource.MachinePolicy, session *store.Session, now time.Time) rollout.Member {
+// silence is for how long the machine has been silent already. Time in which no
+// server ran to hear it does not count (P2).
+func silence(session *store.Session, began int64, now time.Time) time.Duration {
+	if session == nil || session.State == store.SessionConnected {
+		return 0
+	}
+	return max(0, now.Sub(time.UnixMilli(max(session.LostAt, began))))
+}
+
+func member(m *resource.Machine, policy *resource.MachinePolicy, silent time.Duration) rollout.Member {
 	// How long a machine may stay silent: the policy's deadline for the way its
 	// link is made (octopus-api.md 2.16).
 	patience := policy.ConnectionConnectTimeout.Duration()
@@ -81,9 +94,7 @@ func member(m *resource.Machine, policy *resource.MachinePolicy, session *store.
 		patience = policy.PollingRequestQueueTimeout.Duration()
 	}
 	// A machine that has been silent already has used that much of it up.
-	if session != nil && session.State != store.SessionConnected {
-		patience = min(patience, max(patience-now.Sub(time.UnixMilli(session.LostAt)), stillSilent))
-	}
+	patience = min(patience, max(patience-silent, stillSilent))
 	return rollout.Member{
 		ID: m.ID, Name: m.Name, Roles: m.Roles,
 		Patience: max(patience, time.Second).Milliseconds(),

@@ -278,6 +278,14 @@ func StartNode(tx *Tx, node string) (owner string, err error) {
 	return fmt.Sprintf("%s/%d", node, epoch), nil
 }
 
+// Began is when the last node began that did, unix milliseconds; 0: none ever.
+func Began(tx *Tx) (at int64, err error) {
+	if err := tx.queryRow(`SELECT COALESCE(MAX(started_at), 0) FROM node`).Scan(&at); err != nil {
+		return 0, fmt.Errorf("read start of the nodes: %w", err)
+	}
+	return at, nil
+}
+
 // leaseMS is how long a node's lease holds, by the database's clock.
 const leaseMS = 6000
 
