@@ -111,7 +111,11 @@ func (b variableBag) addResolved(p *Plan, step *Step, action *Action, m *Member)
 	}
 	for _, c := range p.resolver().Resolve(ctx).Choices {
 		if ref, secret := c.SecretRef(); secret {
-			b.secret(c.Name, SecretRef{Document: ref.SetID, Field: "Variables/" + ref.VariableID})
+			field := "Variables/" + ref.VariableID
+			if c.Rank == variables.Prompted { // the deployment keeps what was typed in
+				field = "FormValues/" + ref.VariableID
+			}
+			b[strings.ToLower(c.Name)] = PayloadVariable{Name: c.Name, Secret: &SecretRef{Document: ref.SetID, Field: field}, Literal: c.Literal}
 			continue
 		}
 		b[strings.ToLower(c.Name)] = PayloadVariable{Name: c.Name, Value: c.Value, Literal: c.Literal}

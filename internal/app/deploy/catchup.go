@@ -42,12 +42,30 @@ func (s *Service) CatchUp(tx *store.Tx, projectID, environmentID string, machine
 		Name: "Catch up with " + release.Version + " in " + env.Name, SpecificMachineIDs: concerned,
 		DeployedBy: "system", DeployedByID: "users-system",
 	}
+	if err := sameAs(tx, d, desired[at].DeploymentID); err != nil {
+		return "", without, err
+	}
 	if err := enqueue(tx, rollout.CatchUp, project, release, env, d); err != nil {
 		return "", without, err
 	}
 	return d.TaskID, without, audit(tx, resource.EventDeploymentQueued,
 		fmt.Sprintf("%d machines of %s catch up with %s release %s", len(concerned), env.Name, project.Name, release.Version), project.SpaceID,
 		append([]string{d.ID, d.TaskID, release.ID, project.ID, env.ID}, concerned...)...)
+}
+
+// sameAs gives a catch-up what people said when the environment got the release:
+// their answers to prompts, and the steps that they left out. That deployment
+// may have been deleted since.
+func sameAs(tx *store.Tx, d *resource.Deployment, id string) error {
+	was, err := store.Get[resource.Deployment](tx, id)
+	if err != nil {
+		return gone(err)
+	}
+	if err := store.Unseal(tx, was); err != nil {
+		return err
+	}
+	d.FormValues, d.SkipActions = was.FormValues, was.SkipActions
+	return nil
 }
 
 // gone is nil for a document that was deleted: then nothing is owed.

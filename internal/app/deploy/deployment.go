@@ -221,11 +221,12 @@ func enqueue(tx *store.Tx, kind rollout.Kind, project *resource.Project, release
 	d.DeploymentProcessID, d.ManifestVariableSetID = release.ProjectDeploymentProcessSnapshotID, release.ProjectVariableSetSnapshotID
 	d.Name = cmp.Or(d.Name, "Deploy to "+env.Name)
 	d.Created = resource.TimeOf(tx.Now())
-	if err := store.Insert(tx, d); err != nil {
-		return err
-	}
 	in, err := planInput(tx, kind, project, release, env, d)
 	if err != nil {
+		return err
+	}
+	hideAnswers(in)
+	if err := store.Insert(tx, d); err != nil {
 		return err
 	}
 	plan, err := BuildPlan(in)

@@ -82,11 +82,11 @@ func candidates(in *PlanInput) []variables.Candidate {
 			rank = variables.Project
 		}
 		for i := range set.Variables {
-			v := valued(&set.Variables[i])
+			v := &set.Variables[i]
 			if answer, given := prompted(in, v); given {
 				list = append(list, answer)
 			}
-			list = append(list, variables.Candidate{Variable: v, SetID: set.ID, Rank: rank, Order: n})
+			list = append(list, variables.Candidate{Variable: valued(v), SetID: set.ID, Rank: rank, Order: n})
 		}
 	}
 	return list
@@ -148,7 +148,7 @@ func planAction(in *PlanInput, s *resource.Step, a *resource.Action, number stri
 		Skip: skipReason(in, s, a),
 	}
 	for name, value := range a.Properties {
-		if value.IsSensitive {
+		if value.IsSensitive && value.Secret.HasValue() {
 			action.Secrets[name] = rollout.SecretRef{Document: in.Process.ID, Field: "Actions/" + a.ID + "/Properties/" + name}
 		} else {
 			action.Properties[name] = value.Text

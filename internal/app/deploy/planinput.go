@@ -73,15 +73,29 @@ func checkPrompts(in *PlanInput) error {
 	return nil
 }
 
+// hideAnswers makes the answers to prompts for secrets secret themselves, before
+// anything is stored or planned: clients send them as plain texts (P9).
+func hideAnswers(in *PlanInput) {
+	for _, set := range in.Variables {
+		for i := range set.Variables {
+			v := &set.Variables[i]
+			if answer, given := in.Deployment.FormValues[v.ID]; given && v.Sensitive() && !answer.IsSensitive {
+				in.Deployment.FormValues[v.ID] = resource.Secret(resource.Plain(answer.Text))
+			}
+		}
+	}
+}
+
 // prompted are the answers to prompts as candidates, which win over what is
-// stored and are never expanded (abuse 63).
+// stored and are never expanded (abuse 63). A secret one is kept by the
+// deployment.
 func prompted(in *PlanInput, v *resource.Variable) (variables.Candidate, bool) {
 	answer, given := in.Deployment.FormValues[v.ID]
-	if v.Prompt == nil || !given || answer.IsSensitive {
+	if v.Prompt == nil || !given || answer.IsSensitive != v.Sensitive() || answer.IsSensitive && !answer.Secret.HasValue() {
 		return variables.Candidate{}, false
 	}
 	copied := *v
-	copied.Value = answer.Text
+	copied.Value, copied.Secret = answer.Text, resource.Sensitive{}
 	return variables.Candidate{Variable: &copied, SetID: in.Deployment.ID, Rank: variables.Prompted, Literal: true}, true
 }
 

@@ -23,6 +23,7 @@ import (
 type rig struct {
 	*deploy.Service
 	t                   *testing.T
+	folder              string
 	db                  *store.DB
 	who                 app.Caller
 	staging, production *resource.Environment
@@ -40,7 +41,7 @@ func newRig(t *testing.T) *rig {
 	check(t, err)
 	t.Cleanup(func() { check(t, db.Close()) })
 	storetest.Seed(t, db)
-	r := &rig{Service: deploy.New(db), t: t, db: db, who: administrator(t)}
+	r := &rig{Service: deploy.New(db), t: t, folder: folder, db: db, who: administrator(t)}
 	r.staging, r.production = &resource.Environment{Name: "Staging"}, &resource.Environment{Name: "Production", SortOrder: 1}
 	storetest.Insert(t, db, r.staging, r.production)
 	lifecycle := &resource.Lifecycle{Name: "Two steps", Phases: []resource.Phase{phase("Staging", 0, r.staging.ID), phase("Production", 0, r.production.ID)}}
