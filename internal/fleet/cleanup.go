@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/slipwayhq/slipway/internal/resource"
@@ -33,9 +34,9 @@ func (f *Fleet) sweepSilent(ctx context.Context, passed time.Duration) error {
 		if err != nil {
 			return err
 		}
-		states := map[string]store.SessionState{}
+		links := map[string]*store.Session{}
 		for i := range sessions {
-			states[sessions[i].Machine] = sessions[i].State
+			links[sessions[i].Machine] = &sessions[i]
 		}
 		spaces, _, err := store.List[resource.Space](tx, store.Query{})
 		if err != nil {
@@ -43,26 +44,38 @@ func (f *Fleet) sweepSilent(ctx context.Context, passed time.Duration) error {
 		}
 		facts, err := store.MachineFacts(tx)
 		for i := range spaces {
-			err = errors.Join(err, sweepSpace(tx, spaces[i].ID, states, facts, passed))
+			err = errors.Join(err, sweepSpace(tx, spaces[i].ID, links, facts, passed))
 		}
 		return err
 	})
 }
 
-// counts says whether a machine's silence says something of the machine: one
-// that is switched off here, or whose link is held back here, is not silent.
-func counts(m *resource.Machine, state store.SessionState) bool {
-	return m.Endpoint.Reachable() && !m.IsDisabled && (state == "" || state == store.SessionLost)
+// silence is how long the machine is silent after more time has passed. One
+// that is switched off here, or whose link is held back here, is not; and none
+// is silent for longer than its link is lost, however short it was there.
+func silence(m *resource.Machine, link *store.Session, before, passed, now int64) int64 {
+	switch {
+	case !m.Endpoint.Reachable() || m.IsDisabled:
+		return 0
+	case link == nil:
+		return before + passed
+	case link.State == store.SessionLost:
+		return min(before+passed, max(now-link.LostAt, 0))
+	}
+	return 0
 }
 
-func sweepSpace(tx *store.Tx, space string, states map[string]store.SessionState, facts map[string]store.MachineFact, passed time.Duration) error {
+func sweepSpace(tx *store.Tx, space string, links map[string]*store.Session, facts map[string]store.MachineFact, passed time.Duration) error {
 	machines, _, err := store.List[resource.Machine](tx, store.Query{Space: space})
 	if err != nil {
 		return err
 	}
-	heard := false
-	for i := range machines {
-		heard = heard || states[machines[i].ID] == store.SessionConnected
+	counted := int64(0)
+	if slices.ContainsFunc(machines, func(m resource.Machine) bool {
+		link := links[m.ID]
+		return link != nil && link.State == store.SessionConnected
+	}) {
+		counted = passed.Milliseconds()
 	}
 	var lost []*resource.Machine
 	soon := 0
@@ -71,12 +84,7 @@ func sweepSpace(tx *store.Tx, space string, states map[string]store.SessionState
 		fact := facts[m.ID]
 		fact.Machine = m.ID
 		before := fact.SilentMS
-		switch {
-		case !counts(m, states[m.ID]):
-			fact.SilentMS = 0
-		case heard:
-			fact.SilentMS += passed.Milliseconds()
-		}
+		fact.SilentMS = silence(m, links[m.ID], before, counted, tx.Now().UnixMilli())
 		if fact.SilentMS != before {
 			if err := store.SaveMachineFact(tx, fact); err != nil {
 				return err

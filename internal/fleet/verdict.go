@@ -58,7 +58,7 @@ func tell(m *resource.Machine, facts map[string]string) {
 func noteEmpty(tx *store.Tx, m *resource.Machine) error {
 	deployed, err := store.DeployedOn(tx, m.ID)
 	if err == nil && len(deployed) == 0 {
-		m.StatusSummary += " No release has been deployed to it yet."
+		m.StatusSummary += " No release had been deployed to it when it was checked."
 	}
 	return err
 }
