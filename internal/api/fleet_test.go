@@ -112,6 +112,9 @@ func TestMachinesKeepWhatAgentsReport(t *testing.T) {
 	if got := r.put("/api/machines/"+id, m); got["KeySha256"] != nil || got.text("Thumbprint") != "BB" {
 		t.Errorf("the key of another agent stays trusted: %v", got)
 	}
+	if n := r.checks.Load(); n != 2 {
+		t.Errorf("%d health checks for a machine that came and was replaced", n)
+	}
 	if got := r.get("/api/machines/" + id + "/connection"); got.text("MachineId") != id || len(list(got["Logs"])) != 1 {
 		t.Errorf("connection: %v", got)
 	}

@@ -21,7 +21,6 @@ import (
 	apidocuments "github.com/slipwayhq/slipway/internal/api/documents"
 	apiidentity "github.com/slipwayhq/slipway/internal/api/identity"
 	"github.com/slipwayhq/slipway/internal/api/system"
-	"github.com/slipwayhq/slipway/internal/app"
 	"github.com/slipwayhq/slipway/internal/app/deploy"
 	"github.com/slipwayhq/slipway/internal/app/documents"
 	"github.com/slipwayhq/slipway/internal/app/feed"
@@ -93,8 +92,8 @@ func newRig(t *testing.T) *rig {
 	check(t, err)
 	r.docs, err = documents.New(documents.Config{
 		DB: r.db, HashToken: secret.Hash, NewToken: secret.NewToken,
-		CheckHealth: func(_ *store.Tx, _ app.Caller, _ string, machines []string) error {
-			r.checks.Add(int64(len(machines)))
+		CheckHealth: func(*store.Tx, *resource.Machine) error {
+			r.checks.Add(1)
 			return nil
 		},
 	})

@@ -166,8 +166,8 @@ func (f *Fleet) begin(ctx context.Context, task string) (subjects []subject, beg
 	return subjects, begun, err
 }
 
-// subjectsOf are the enabled machines that the task names; a task that names
-// none checks none (abuse 33).
+// subjectsOf are the enabled machines with an agent that the task names; a task
+// that names none checks none (abuse 33).
 func subjectsOf(tx *store.Tx, task *store.Task) ([]subject, error) {
 	ids := []string{}
 	list, _ := task.Arguments["MachineIds"].([]any)
@@ -182,7 +182,7 @@ func subjectsOf(tx *store.Tx, task *store.Task) ([]subject, error) {
 	}
 	var subjects []subject
 	for i := range machines {
-		if machines[i].IsDisabled {
+		if machines[i].IsDisabled || !machines[i].Endpoint.Reachable() {
 			continue
 		}
 		policy, err := store.Get[resource.MachinePolicy](tx, machines[i].MachinePolicyID)

@@ -30,18 +30,10 @@ func QueueHealth(tx *store.Tx, by, space, description string, machines []string)
 	return task, store.InsertTask(tx, task)
 }
 
-// MachineAdded queues the first health check of new machines.
-func MachineAdded(tx *store.Tx, by, space string, ids []string) error {
-	for _, id := range ids {
-		m, err := store.Get[resource.Machine](tx, id)
-		if err != nil {
-			return err
-		}
-		if _, err := QueueHealth(tx, by, space, "Check health of "+m.Name, []string{id}); err != nil {
-			return err
-		}
-	}
-	return nil
+// CheckHealth queues a health check of one machine in the name of who acts.
+func CheckHealth(tx *store.Tx, m *resource.Machine) error {
+	_, err := QueueHealth(tx, tx.Actor().Username, m.SpaceID, "Check health of "+m.Name, []string{m.ID})
+	return err
 }
 
 // recheck queues one health check per space for the machines that there still
@@ -170,7 +162,7 @@ func queuePolicy(tx *store.Tx, policy *resource.MachinePolicy, facts map[string]
 	for i := range machines {
 		fact := facts[machines[i].ID]
 		was := fact.DueAt
-		if machines[i].IsDisabled || was > now && was <= next {
+		if machines[i].IsDisabled || !machines[i].Endpoint.Reachable() || was > now && was <= next {
 			continue
 		}
 		fact.Machine, fact.DueAt = machines[i].ID, next

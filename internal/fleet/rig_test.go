@@ -70,10 +70,7 @@ func newWorld(t *testing.T) *world {
 	storetest.Seed(t, db)
 	w := &world{t: t, db: db, deploys: deploy.New(db), who: administrator(t), stops: map[string]func(){}}
 	w.docs, err = documents.New(documents.Config{
-		DB: db, HashToken: secret.Hash, NewToken: secret.NewToken,
-		CheckHealth: func(tx *store.Tx, by app.Caller, space string, machines []string) error {
-			return fleet.MachineAdded(tx, by.Username, space, machines)
-		},
+		DB: db, HashToken: secret.Hash, NewToken: secret.NewToken, CheckHealth: fleet.CheckHealth,
 	})
 	check(t, err)
 	w.env = &resource.Environment{Name: "Production"}
@@ -253,7 +250,7 @@ func (w *world) state() string {
 // run yet.
 func (w *world) register(name string, roles ...string) string {
 	w.t.Helper()
-	doc, err := w.docs.CreateMachine(context.Background(), w.who, space, w.polling(name, roles...))
+	doc, err := w.docs.Create(context.Background(), w.who, space, w.polling(name, roles...))
 	check(w.t, err)
 	return *doc.Head().ID
 }

@@ -18,7 +18,6 @@ import (
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
 	"github.com/slipwayhq/slipway/internal/api"
-	"github.com/slipwayhq/slipway/internal/app"
 	"github.com/slipwayhq/slipway/internal/app/deploy"
 	"github.com/slipwayhq/slipway/internal/app/documents"
 	"github.com/slipwayhq/slipway/internal/app/feed"
@@ -111,10 +110,7 @@ func (s *Server) wire(ctx context.Context) (err error) {
 	deployments := deploy.New(s.db)
 	s.fleet = fleet.New(fleet.Config{DB: s.db, Deploy: deployments, Prober: prober{s.gateway}, Logger: s.cfg.Logger, Sweep: s.cfg.Sweep, Now: s.cfg.Now})
 	docs, err := documents.New(documents.Config{
-		DB: s.db, HashToken: secret.Hash, NewToken: secret.NewToken,
-		CheckHealth: func(tx *store.Tx, by app.Caller, space string, machines []string) error {
-			return fleet.MachineAdded(tx, by.Username, space, machines)
-		},
+		DB: s.db, HashToken: secret.Hash, NewToken: secret.NewToken, CheckHealth: fleet.CheckHealth,
 	})
 	if err != nil {
 		return err

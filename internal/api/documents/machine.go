@@ -11,9 +11,7 @@ import (
 
 func (a *area) machines() []api.Route {
 	k := resource.MachineKind
-	routes := append(a.crud(k, options{create: func(c *api.Call, doc resource.Doc) (resource.Doc, error) {
-		return a.docs.CreateMachine(c.Context(), c.Caller, c.Space, to[resource.Machine](doc))
-	}}), a.crud(resource.WorkerKind, options{})...)
+	routes := append(a.crud(k, options{}), a.crud(resource.WorkerKind, options{})...)
 	routes = append(routes, a.crud(resource.MachinePolicyKind, options{})...)
 	return append(routes,
 		api.ForKind(http.MethodGet, "/machines/discover", authz.MachineCreate, "Ask an agent who it is", k, api.One, nil, a.discover).With("host", "port", "type", "proxyId"),

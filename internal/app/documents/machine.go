@@ -11,14 +11,26 @@ import (
 	"github.com/slipwayhq/slipway/internal/store"
 )
 
-func machineRules() rules {
+func (s *Service) machineRules() rules {
 	return rules{
 		creating: as(func(tx *store.Tx, m *resource.Machine) error { return newNode(tx, &m.Node) }),
 		created: as(func(tx *store.Tx, m *resource.Machine) error {
-			return store.Owe(tx, m.ID, m.EnvironmentIDs, "it was registered")
+			if err := store.Owe(tx, m.ID, m.EnvironmentIDs, "it was registered"); err != nil || m.SkipInitialHealthCheck {
+				return err
+			}
+			return s.checkHealth(tx, m)
 		}),
 		updating: asChange(func(tx *store.Tx, old, m *resource.Machine) error { return keepFacts(tx, &old.Node, &m.Node) }),
-		updated:  asChange(oweChanged),
+		updated: asChange(func(tx *store.Tx, old, m *resource.Machine) error {
+			if err := oweChanged(tx, old, m); err != nil {
+				return err
+			}
+			moved := old.Endpoint.CommunicationStyle != m.Endpoint.CommunicationStyle || old.Endpoint.URI != m.Endpoint.URI
+			if moved || old.Thumbprint != m.Thumbprint || old.IsDisabled && !m.IsDisabled {
+				return s.checkHealth(tx, m)
+			}
+			return nil
+		}),
 		deleting: as(func(tx *store.Tx, m *resource.Machine) error {
 			return store.ForgetMachine(tx, m.ID, "deleted by "+tx.Actor().Username)
 		}),
@@ -91,22 +103,11 @@ func setFacts(n, from *resource.Node) {
 	n.KeySha256, n.CloudInstance = from.KeySha256, from.CloudInstance
 }
 
-// CreateMachine stores a new machine and queues its first health check.
-func (s *Service) CreateMachine(ctx context.Context, by app.Caller, space string, m *resource.Machine) (out resource.Doc, err error) {
-	err = s.write(ctx, by, func(tx *store.Tx) error {
-		if out, err = s.create(tx, by, space, m); err != nil {
-			return err
-		}
-		return s.checkNew(tx, by, to[resource.Machine](out))
-	})
-	return out, err
-}
-
-func (s *Service) checkNew(tx *store.Tx, by app.Caller, m *resource.Machine) error {
-	if s.cfg.CheckHealth == nil || m.SkipInitialHealthCheck || m.IsDisabled {
+func (s *Service) checkHealth(tx *store.Tx, m *resource.Machine) error {
+	if s.cfg.CheckHealth == nil || m.IsDisabled || !m.Endpoint.Reachable() {
 		return nil
 	}
-	return s.cfg.CheckHealth(tx, by, m.SpaceID, []string{m.ID})
+	return s.cfg.CheckHealth(tx, m)
 }
 
 // Roles are the target tags in use in a space, sorted.

@@ -33,7 +33,7 @@ func (s *Service) kindRules() map[*resource.Kind]rules {
 		resource.MachinePolicyKind:      policyRules(),
 		resource.WorkerPoolKind:         poolRules(),
 		resource.FeedKind:               feedRules(),
-		resource.MachineKind:            machineRules(),
+		resource.MachineKind:            s.machineRules(),
 		resource.WorkerKind:             workerRules(),
 		resource.VariableSetKind:        variableRules(),
 		resource.DeploymentProcessKind:  processRules(),

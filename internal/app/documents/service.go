@@ -18,9 +18,10 @@ type Config struct {
 	// HashToken is what is stored of a one-time token, NewToken makes one.
 	HashToken func(token string) string
 	NewToken  func() string
-	// CheckHealth queues a health check of new machines in the transaction that
-	// stores them; nil where nothing can check them.
-	CheckHealth func(tx *store.Tx, by app.Caller, space string, machines []string) error
+	// CheckHealth queues a health check of a machine that is new, or that has to
+	// be reached in another way, in the transaction that stores it; nil where
+	// nothing can check it.
+	CheckHealth func(tx *store.Tx, m *resource.Machine) error
 	// Probe asks an agent that nobody has registered yet who it is; nil where
 	// none can be asked.
 	Probe func(ctx context.Context, host string, port int) (Discovered, error)

@@ -137,10 +137,7 @@ func (s *Service) Register(ctx context.Context, token string, from app.Caller, i
 		}
 		out = to[resource.Machine](doc)
 		grant.UsesLeft, grant.UsedBy = grant.UsesLeft-1, append(grant.UsedBy, out.ID)
-		if err := store.Update(tx, grant); err != nil {
-			return err
-		}
-		return s.checkNew(tx, by, out)
+		return store.Update(tx, grant)
 	})
 	return out, err
 }
