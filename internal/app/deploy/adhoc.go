@@ -26,9 +26,10 @@ type AdHocScript struct {
 }
 
 // RunScript queues the script. An empty selector means none, never all
-// (abuse 33).
+// (abuse 33); a machine that is named and cannot run it is an error.
 func (s *Service) RunScript(ctx context.Context, who app.Caller, space string, in AdHocScript) (task *store.Task, err error) {
 	err = s.db.Write(ctx, func(tx *store.Tx) error {
+		tx.SetActor(who.Actor())
 		machines, err := scriptTargets(tx, who, space, in)
 		if err != nil {
 			return err
@@ -66,6 +67,9 @@ func scriptTargets(tx *store.Tx, who app.Caller, space string, in AdHocScript) (
 		return nil, resource.Errorf(resource.Invalid, "Please say which machines run the script: give machines, or environments.")
 	}
 	all, _, err := store.List[resource.Machine](tx, query)
+	if err == nil {
+		err = allNamed(in.Machines, all)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +92,20 @@ func scriptTargets(tx *store.Tx, who app.Caller, space string, in AdHocScript) (
 		return nil, resource.Errorf(resource.Invalid, "No enabled machine matches. List the machines to see their environments and roles.")
 	}
 	return machines, nil
+}
+
+// allNamed refuses a machine that is named and is not there, or is disabled.
+func allNamed(ids []string, found []resource.Machine) error {
+	for _, id := range ids {
+		at := slices.IndexFunc(found, func(m resource.Machine) bool { return m.ID == id })
+		if at < 0 {
+			return resource.Errorf(resource.Invalid, "There is no machine '%s' in this space. List the machines to see their ids.", id)
+		}
+		if found[at].IsDisabled {
+			return resource.Errorf(resource.Invalid, "Machine '%s' is disabled. Enable it, or leave it out.", found[at].Name)
+		}
+	}
+	return nil
 }
 
 func scriptPlan(tx *store.Tx, space string, in AdHocScript, machines []resource.Machine) (*rollout.Plan, error) {

@@ -233,6 +233,9 @@ func enqueue(tx *store.Tx, kind rollout.Kind, project *resource.Project, release
 	if err != nil {
 		return err
 	}
+	if err := checkWorker(plan); err != nil {
+		return err
+	}
 	task := &store.Task{
 		ID: taskID, SpaceID: project.SpaceID, Name: string(kind), State: store.TaskQueued,
 		Description: fmt.Sprintf("Deploy %s release %s to %s", project.Name, release.Version, env.Name),
@@ -244,6 +247,23 @@ func enqueue(tx *store.Tx, kind rollout.Kind, project *resource.Project, release
 		return err
 	}
 	return store.InsertRollout(tx, plan)
+}
+
+// checkWorker refuses a step that runs on the server where there is no worker:
+// its attempts would wait for a machine without a name.
+func checkWorker(p *rollout.Plan) error {
+	if p.Worker.ID != "" {
+		return nil
+	}
+	for i := range p.Steps {
+		step := &p.Steps[i]
+		for j := range step.Actions {
+			if a := &step.Actions[j]; a.Skip == "" && (a.OnServer || len(step.Roles) == 0 && p.Kind == rollout.Deploy) {
+				return resource.Errorf(resource.Invalid, "Step '%s' runs on the server, which has no worker. Start the server without --no-worker, or give the step target roles.", step.Name)
+			}
+		}
+	}
+	return nil
 }
 
 func millis(t resource.Time) int64 {

@@ -11,6 +11,7 @@ import (
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/rollout"
 	"github.com/slipwayhq/slipway/internal/store"
+	"github.com/slipwayhq/slipway/internal/store/storetest"
 )
 
 // TestDeployThroughPhases is the way of a release: first where the lifecycle
@@ -232,6 +233,10 @@ func TestStaleVersions(t *testing.T) {
 func TestCatchUp(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	worker := &resource.Worker{}
+	worker.SpaceID, worker.Name, worker.MachinePolicyID, worker.WorkerPoolIDs = space, "Built-in worker", "MachinePolicies-1", []string{"WorkerPools-1"}
+	worker.Endpoint = resource.PollingEndpoint("poll://worker/", strings.Repeat("A", 64))
+	storetest.Insert(t, r.db, worker)
 	once := bash("Once", "true")
 	once.Properties["Slipway.Action.RunOnce"] = resource.Text("True")
 	r.process(webStep("Install", install(), once), resource.Step{Name: "Tell", Actions: []resource.Action{bash("Tell", "true")}})

@@ -60,6 +60,7 @@ func (s *Service) Tasks(ctx context.Context, who app.Caller, q store.TaskQuery) 
 // CancelTask asks for a task's end.
 func (s *Service) CancelTask(ctx context.Context, who app.Caller, space, id string) (task *store.Task, err error) {
 	err = s.db.Write(ctx, func(tx *store.Tx) error {
+		tx.SetActor(who.Actor())
 		if task, err = taskFor(tx, who, space, id, authz.TaskCancel); err != nil {
 			return err
 		}

@@ -67,6 +67,9 @@ type LogLine struct {
 // has all.
 const maxLog = 1 << 20
 
+// maxTree bounds the output in one tree, in bytes (abuse 67).
+const maxTree = 32 << 20
+
 // NoOutput is the tail of a tree without the output of attempts: Lines reads
 // it, however much it is.
 const NoOutput = -1
@@ -89,7 +92,7 @@ func (s *Service) Tree(ctx context.Context, who app.Caller, space, id string, ta
 		}
 		return details.Task, root, nil
 	}
-	b := &treeBuilder{s: s, ctx: ctx, view: details.Rollout, tail: tail, attempts: map[rollout.CellKey][]*rollout.Attempt{}, notes: map[rollout.CellKey][]LogLine{}}
+	b := &treeBuilder{s: s, ctx: ctx, view: details.Rollout, tail: tail, room: maxTree, attempts: map[rollout.CellKey][]*rollout.Attempt{}, notes: map[rollout.CellKey][]LogLine{}}
 	err = b.build(root)
 	return details.Task, root, err
 }
@@ -117,6 +120,7 @@ type treeBuilder struct {
 	ctx      context.Context //nolint:containedctx // lives for one call of Tree
 	view     *store.RolloutView
 	tail     int
+	room     int // bytes of output that the tree may still take
 	attempts map[rollout.CellKey][]*rollout.Attempt
 	notes    map[rollout.CellKey][]LogLine
 	cells    map[int][]*rollout.Cell // by step, in order of member and action
@@ -234,11 +238,9 @@ func (b *treeBuilder) cell(parent string, spec *rollout.Step, c *rollout.Cell) (
 	}
 	for _, a := range b.attempts[c.CellKey] {
 		activity.Attempts = append(activity.Attempts, a.ID)
-		lines, err := b.s.lines(b.ctx, a.ID, b.tail)
-		if err != nil {
+		if err := b.output(activity, a); err != nil {
 			return nil, err
 		}
-		activity.Log = append(activity.Log, lines...)
 		if a.Warnings && activity.Status == ActivitySuccess {
 			activity.Status = ActivityWarning
 		}
@@ -250,6 +252,21 @@ func (b *treeBuilder) cell(parent string, spec *rollout.Step, c *rollout.Cell) (
 	}
 	activity.Log = append(activity.Log, b.notes[c.CellKey]...)
 	return activity, nil
+}
+
+// output adds what the attempt printed to the activity's log, as far as there
+// is room.
+func (b *treeBuilder) output(activity *Activity, a *rollout.Attempt) error {
+	if b.tail == NoOutput {
+		return nil
+	}
+	lines, size, err := b.s.lines(b.ctx, a.ID, b.tail, min(maxLog, b.room))
+	b.room -= size
+	if n := len(lines); n > 0 && lines[n-1].At == 0 {
+		lines[n-1].At = max(activity.Started, activity.Ended)
+	}
+	activity.Log = append(activity.Log, lines...)
+	return err
 }
 
 func progressOfLine(line LogLine) (int, bool) {
@@ -287,34 +304,39 @@ func (s *Service) Lines(ctx context.Context, attempt string) iter.Seq2[LogLine, 
 	}
 }
 
-// lines reads as much of an attempt's output as a tree shows.
-func (s *Service) lines(ctx context.Context, attempt string, tail int) ([]LogLine, error) {
-	if tail == NoOutput {
-		return nil, nil
+// lines reads at most that many bytes of an attempt's output: its beginning, or
+// its last lines when tail is above 0. It says so where there is more.
+func (s *Service) lines(ctx context.Context, attempt string, tail, most int) (list []LogLine, size int, err error) {
+	length, err := s.db.Logs().Length(ctx, attempt)
+	if err != nil || length == 0 {
+		return nil, 0, err
 	}
 	var from int64
 	if tail > 0 {
-		length, err := s.db.Logs().Length(ctx, attempt)
-		if err != nil {
-			return nil, err
+		from = max(0, length-int64(min(tail*512, most)))
+	}
+	var data []byte
+	if most > 0 {
+		if data, err = s.db.Logs().Read(ctx, attempt, from, most); err != nil {
+			return nil, 0, err
 		}
-		from = max(0, length-int64(tail)*512)
 	}
-	data, err := s.db.Logs().Read(ctx, attempt, from, maxLog)
-	if err != nil {
-		return nil, err
-	}
+	size = len(data)
 	if from > 0 { // begins within a line
 		_, data, _ = bytes.Cut(data, []byte("\n"))
 	}
-	list := ParseLog(data)
+	list = ParseLog(data)
 	if tail > 0 && len(list) > tail {
 		list = list[len(list)-tail:]
 	}
-	if len(data) == maxLog && tail == 0 && len(list) > 0 {
-		list = append(list, LogLine{At: list[len(list)-1].At, Category: "Info", Text: "There is more; the raw log has all of it."})
+	if tail == 0 && int64(size) < length || most == 0 {
+		more := LogLine{Category: "Info", Text: "There is more; the raw log has all of it."}
+		if len(list) > 0 {
+			more.At = list[len(list)-1].At
+		}
+		list = append(list, more)
 	}
-	return list, nil
+	return list, size, nil
 }
 
 // ParseLog reads the lines of an attempt's log: "<unix ms>\t<category>\t<text>".
