@@ -168,6 +168,50 @@ func TestPoliteEndComesFirst(t *testing.T) {
 	}
 }
 
+// slow takes long for its first piece of output.
+type slow struct {
+	strings.Builder
+
+	wait func()
+}
+
+func (w *slow) Write(p []byte) (int, error) {
+	if w.wait != nil {
+		w.wait()
+		w.wait = nil
+	}
+	return w.Builder.Write(p)
+}
+
+// What a script printed before its end is all there, however slow who takes it
+// is, and although something holds the pipe open and prints on.
+func TestSlowWriterGetsAll(t *testing.T) {
+	t.Parallel()
+	for name, left := range map[string]string{"nothing": "", "a silent daemon": "sleep 300 &", "a daemon that talks": "yes daemon &"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			cmd := bash(`cd $1; for i in {1..4000}; do echo line $i; done; echo end; `+left+` echo $! >pid; echo >bye`, dir)
+			cmd.WaitDelay = 10 * time.Millisecond
+			out := &slow{wait: func() {
+				wait(t, "the script has ended", func() bool { _, err := os.Stat(filepath.Join(dir, "bye")); return err == nil })
+				<-time.After(20 * cmd.WaitDelay) // the device is slow
+			}}
+			cmd.Stdout, cmd.Stderr = out, out
+			code, err := new(proc.Runner).Run(t.Context(), cmd)
+			if code != 0 || err != nil {
+				t.Fatalf("code %d, %v", code, err)
+			}
+			if name == "a silent daemon" { // one that talks ends by itself: nobody listens
+				proc.SignalRef(pids(t, filepath.Join(dir, "pid"), 1)[0], syscall.SIGKILL)
+			}
+			if text := out.String(); !strings.Contains(text, "line 4000\nend\n") {
+				t.Errorf("it ends with %q", text[max(0, len(text)-30):])
+			}
+		})
+	}
+}
+
 // A script may start a daemon: a normal end leaves it, does not wait for the
 // output that it holds open, and its cgroup goes once it has ended.
 func TestDaemonOutlivesNormalEnd(t *testing.T) {

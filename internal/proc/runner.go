@@ -79,6 +79,9 @@ func (r *Runner) Run(ctx context.Context, cmd *exec.Cmd) (exitCode int, err erro
 	case <-ctx.Done():
 	}
 	killed := r.end(ctx, tree)
+	if killed == nil { // the root too has ended; what it printed may still be on its way
+		return (<-done).code, context.Cause(ctx)
+	}
 	timeout := time.NewTimer(cmd.WaitDelay + time.Second)
 	defer timeout.Stop()
 	select {

@@ -29,6 +29,7 @@ const pollEvery = 20 * time.Millisecond
 // Tree is a started process and all that came from it.
 type Tree struct {
 	cmd  *exec.Cmd
+	out  outputs
 	root Ref
 	net  *net
 
@@ -39,12 +40,19 @@ type Tree struct {
 
 // Start starts cmd as the root of a tree of its own, away from the caller's
 // group, session and console. The caller calls Wait, and Close at the end.
+// cmd.WaitDelay is for how long its output is still read when something that
+// it left behind holds it open.
 func Start(cmd *exec.Cmd, o Options) (*Tree, error) {
-	n, err := start(cmd, o)
+	out, err := connect(cmd)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
-	return &Tree{cmd: cmd, root: n.root, net: n}, nil
+	n, err := start(cmd, o)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start %s: %w", cmd.Path, err), out.abandon())
+	}
+	out.begin()
+	return &Tree{cmd: cmd, out: out, root: n.root, net: n}, nil
 }
 
 // Ref names the root.
@@ -56,10 +64,10 @@ func (t *Tree) Ref() Ref { return t.root }
 func (t *Tree) Wait() (code int, err error) {
 	t.wait.Do(func() {
 		err := t.cmd.Wait()
-		var exit *exec.ExitError
-		// ErrWaitDelay: the root has ended, and something it left behind holds
-		// its output open.
-		if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
+		if _, ended := errors.AsType[*exec.ExitError](err); ended {
+			err = nil
+		}
+		if err = errors.Join(err, t.out.finish(t.cmd.WaitDelay)); err != nil {
 			t.code, t.err = -1, fmt.Errorf("wait for %s: %w", t.cmd.Path, err)
 			return
 		}
