@@ -28,7 +28,8 @@ type output struct {
 }
 
 // connect puts pipes in the place of the command's writers, one for both where
-// they are the same, as os/exec does. Files the command gets as they are.
+// they are the same, as os/exec does, and lets them flow. Files the command gets
+// as they are. handOver has to follow.
 func connect(cmd *exec.Cmd) (outputs, error) {
 	var list outputs
 	both := sameWriter(cmd.Stdout, cmd.Stderr)
@@ -43,10 +44,12 @@ func connect(cmd *exec.Cmd) (outputs, error) {
 		o := &output{to: *to, done: make(chan struct{})}
 		var err error
 		if o.read, o.write, err = os.Pipe(); err != nil {
-			return nil, errors.Join(fmt.Errorf("make a pipe for output: %w", err), list.abandon())
+			list.handOver()
+			return nil, fmt.Errorf("make a pipe for output: %w", err)
 		}
 		*to = o.write
 		list = append(list, o)
+		go o.copy()
 	}
 	return list, nil
 }
@@ -56,20 +59,11 @@ func sameWriter(a, b io.Writer) bool {
 	return a == b
 }
 
-// abandon closes the pipes of a command that did not start.
-func (list outputs) abandon() error {
-	var errs []error
-	for _, o := range list {
-		errs = append(errs, o.write.Close(), o.read.Close())
-	}
-	return errors.Join(errs...)
-}
-
-// begin lets the output flow once the command has its ends.
-func (list outputs) begin() {
+// handOver leaves the command as the only one with ends to write to, once it
+// has them or will never have them.
+func (list outputs) handOver() {
 	for _, o := range list {
 		_ = o.write.Close() // nothing was written to it
-		go o.copy()
 	}
 }
 

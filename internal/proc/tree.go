@@ -48,10 +48,10 @@ func Start(cmd *exec.Cmd, o Options) (*Tree, error) {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	n, err := start(cmd, o)
+	out.handOver()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start %s: %w", cmd.Path, err), out.abandon())
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
-	out.begin()
 	return &Tree{cmd: cmd, out: out, root: n.root, net: n}, nil
 }
 
