@@ -44,11 +44,12 @@ func start(cmd *exec.Cmd, o Options) (*net, error) {
 	}
 	cmd.SysProcAttr.Setsid = true // leader of a session and of a group
 	group := newCgroup(o.Name)
-	if err := cmd.Start(); err != nil {
+	in, err := group.start(cmd)
+	if err != nil {
 		group.close()
 		return nil, err
 	}
-	if !group.add(cmd.Process.Pid) {
+	if !in {
 		group.close()
 		group = nil
 	}
