@@ -165,7 +165,7 @@ var (
 // What a page links to or names as a path is there.
 func TestPagesNameWhatExists(t *testing.T) {
 	t.Parallel()
-	pages := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"}
+	pages := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "e2e/README.md"}
 	err := fs.WalkDir(os.DirFS(root), "docs", func(name string, _ fs.DirEntry, err error) error {
 		if path.Ext(name) == ".md" {
 			pages = append(pages, name)
@@ -192,6 +192,49 @@ func TestPagesNameWhatExists(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(name))); err != nil {
 				t.Errorf("%s names %s, which is not there", page, name)
 			}
+		}
+	}
+}
+
+var testName = regexp.MustCompile("(?:`([a-z0-9/]+)` )?`(Test[A-Za-z0-9]+)`")
+
+// Every test that the list of failures promises is there, and every story of
+// e2e is in the list.
+func TestFailuresHaveTheirTests(t *testing.T) {
+	t.Parallel()
+	const page = "e2e/README.md"
+	text, err := os.ReadFile(filepath.Join(root, page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := func(folder string) (all string) {
+		files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(folder), "*_test.go"))
+		if err != nil || len(files) == 0 {
+			t.Errorf("%s has no tests, %v", folder, err)
+		}
+		for _, file := range files {
+			code, err := os.ReadFile(file)
+			if err != nil {
+				t.Error(err)
+			}
+			all += string(code)
+		}
+		return all
+	}
+	named := map[string]bool{"TestMain": true}
+	for _, m := range testName.FindAllStringSubmatch(string(text), -1) {
+		folder := m[1]
+		if folder == "" {
+			folder = "e2e"
+		}
+		if !strings.Contains(tests(folder), "func "+m[2]+"(") {
+			t.Errorf("%s names %s of %s, which is not there", page, m[2], folder)
+		}
+		named[m[2]] = true
+	}
+	for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)`).FindAllStringSubmatch(tests("e2e"), -1) {
+		if !named[m[1]] {
+			t.Errorf("%s does not name %s", page, m[1])
 		}
 	}
 }
