@@ -94,9 +94,9 @@ vuln: ## Look for known vulnerabilities in what we call (asks vuln.go.dev)
 	$(CHECK) govulncheck $(PKG)
 
 .PHONY: tidy
-tidy: ## Tidy go.mod of the product and of the tools
+tidy: ## Tidy go.mod of the product, the contract test and the tools
 	go mod tidy
-	for d in tools tools/lint tools/check; do (cd $$d && go mod tidy); done
+	for d in test/contract tools tools/lint tools/check; do (cd $$d && go mod tidy); done
 
 .PHONY: size
 size: ## Print sizes of files and functions: median, p90, the ten largest
