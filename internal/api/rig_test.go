@@ -35,7 +35,7 @@ var update = flag.Bool("update", false, "write the golden files and docs/openapi
 
 // areas are all parts of the API, without anything behind them.
 func areas(r *rig) []api.Area {
-	return append(apideploy.Areas(r.deploy, r.feed, nil), apidocuments.Area(r.docs), apiidentity.Area(r.users),
+	return append(apideploy.Areas(r.deploy, r.artifacts, r.feed, nil), apidocuments.Area(r.docs), apiidentity.Area(r.users),
 		system.Area(system.Config{Docs: r.docs, Version: version, Started: start, Now: func() time.Time { return r.now() }}))
 }
 
@@ -48,17 +48,19 @@ var start = time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
 
 // rig is a whole API over a real store, with the administrator's key.
 type rig struct {
-	t      *testing.T
-	db     *store.DB
-	data   string
-	docs   *documents.Service
-	users  *identity.Service
-	deploy *deploy.Service
-	feed   *feed.Service
-	url    string
-	key    string
-	clock  atomic.Int64 // milliseconds since start
-	checks atomic.Int64 // health checks that were queued
+	t         *testing.T
+	db        *store.DB
+	data      string
+	docs      *documents.Service
+	users     *identity.Service
+	deploy    *deploy.Service
+	artifacts *deploy.Artifacts
+	feed      *feed.Service
+	blobs     *blob.Disk
+	url       string
+	key       string
+	clock     atomic.Int64 // milliseconds since start
+	checks    atomic.Int64 // health checks that were queued
 }
 
 func (r *rig) now() time.Time { return start.Add(time.Duration(r.clock.Load()) * time.Millisecond) }
@@ -98,7 +100,7 @@ func newRig(t *testing.T) *rig {
 		},
 	})
 	check(t, err)
-	r.deploy, r.feed = deploy.New(r.db), feed.New(r.db, blobs)
+	r.deploy, r.artifacts, r.feed, r.blobs = deploy.New(r.db), deploy.NewArtifacts(r.db, blobs), feed.New(r.db, blobs), blobs
 	var requests atomic.Int64
 	server, err := api.New(api.Config{
 		Identity: r.users, Spaces: r.docs, Areas: areas(r), Version: version, InstallationID: installation, SessionKey: bytes.Repeat([]byte("k"), 32),

@@ -35,6 +35,7 @@ type parts struct {
 	docs        *documents.Service
 	users       *identity.Service
 	deployments *deploy.Service
+	artifacts   *deploy.Artifacts
 	packages    *feed.Service
 	db          *store.DB
 	now         func() time.Time
@@ -47,7 +48,7 @@ func areas(p parts) []api.Area {
 	if p.now != nil {
 		system.Started = p.now()
 	}
-	return append(apideploy.Areas(p.deployments, p.packages, starter{p.db}),
+	return append(apideploy.Areas(p.deployments, p.artifacts, p.packages, starter{p.db}),
 		apidocuments.Area(p.docs), apiidentity.Area(p.users), apisystem.Area(system))
 }
 

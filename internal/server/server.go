@@ -3,15 +3,12 @@ package server
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -52,6 +49,7 @@ type Server struct {
 	listener net.Listener
 	metrics  net.Listener
 	users    *identity.Service
+	ran      bool // Run has taken the sockets over
 }
 
 // New opens the data folder and every socket; Run serves. On an error nothing
@@ -60,12 +58,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Sweep == 0 {
-		cfg.Sweep = 15 * time.Second
-	}
+	cfg.setDefaults()
 	s = &Server{cfg: cfg}
 	defer func() { //nolint:contextcheck // what was opened is closed whether or not ctx has ended
 		if err != nil {
@@ -100,32 +93,35 @@ func Identity(data string, now time.Time) (*agentrpc.Identity, error) {
 	return agentrpc.LoadOrCreateIdentity(filepath.Join(data, identityFolder), "slipway server", now, rand.Reader)
 }
 
+// wire opens the sockets and puts the parts together. The gateway opens its own
+// socket and comes last of what can fail.
 func (s *Server) wire(ctx context.Context) (err error) {
-	if s.gateway, err = gateway.New(ctx, gateway.Config{
-		DB: s.db, Blobs: s.blobs, Identity: s.identity, Node: s.cfg.Node, Listen: s.cfg.Agents, Logger: s.cfg.Logger, Now: s.cfg.Now,
-	}); err != nil {
-		return err
-	}
-	s.engine = engine.New(engine.Config{DB: s.db, Node: s.cfg.Node, Logger: s.cfg.Logger, Now: s.cfg.Now})
-	deployments := deploy.New(s.db)
-	s.fleet = fleet.New(fleet.Config{DB: s.db, Deploy: deployments, Prober: prober{s.gateway}, Logger: s.cfg.Logger, Sweep: s.cfg.Sweep, Now: s.cfg.Now})
 	docs, err := documents.New(documents.Config{
 		DB: s.db, HashToken: secret.Hash, NewToken: secret.NewToken, CheckHealth: fleet.CheckHealth,
 	})
 	if err != nil {
 		return err
 	}
-	packages := feed.New(s.db, s.blobs)
-	if err := s.wireAPI(docs, deployments, packages); err != nil {
+	deployments := deploy.New(s.db)
+	if err := s.wireAPI(docs, deployments, feed.New(s.db, s.blobs)); err != nil {
 		return err
 	}
 	if s.listener, err = s.cfg.listen(ctx); err != nil {
 		return err
 	}
 	if s.cfg.Metrics != "" {
-		s.metrics, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Metrics)
+		if s.metrics, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Metrics); err != nil {
+			return taken(s.cfg.Metrics, "--metrics", err)
+		}
 	}
-	return err
+	if s.gateway, err = gateway.New(ctx, gateway.Config{
+		DB: s.db, Blobs: s.blobs, Identity: s.identity, Node: s.cfg.Node, Listen: s.cfg.Agents, Logger: s.cfg.Logger, Now: s.cfg.Now,
+	}); err != nil {
+		return taken(s.cfg.Agents, "--agents", err)
+	}
+	s.engine = engine.New(engine.Config{DB: s.db, Node: s.cfg.Node, Logger: s.cfg.Logger, Now: s.cfg.Now})
+	s.fleet = fleet.New(fleet.Config{DB: s.db, Deploy: deployments, Prober: prober{s.gateway}, Logger: s.cfg.Logger, Sweep: s.cfg.Sweep, Now: s.cfg.Now})
+	return nil
 }
 
 func (s *Server) wireAPI(docs *documents.Service, deployments *deploy.Service, packages *feed.Service) error {
@@ -138,7 +134,7 @@ func (s *Server) wireAPI(docs *documents.Service, deployments *deploy.Service, p
 		return err
 	}
 	handler, err := api.New(api.Config{
-		Identity: s.users, Spaces: docs, Areas: areas(parts{docs, s.users, deployments, packages, s.db, s.cfg.Now}),
+		Identity: s.users, Spaces: docs, Areas: areas(parts{docs, s.users, deployments, deploy.NewArtifacts(s.db, s.blobs), packages, s.db, s.cfg.Now}),
 		Version: APIVersion, InstallationID: guid(install), SessionKey: sessionKey, SecureCookies: s.cfg.TLSCert != "",
 		Ready: s.ready, Now: s.cfg.Now, NewID: newGUID, Log: s.cfg.Logger,
 	})
@@ -147,40 +143,6 @@ func (s *Server) wireAPI(docs *documents.Service, deployments *deploy.Service, p
 	}
 	s.api = api.HTTPServer(handler, s.cfg.Logger)
 	return nil
-}
-
-// file reads n random bytes that belong to this installation, and makes them
-// at the first start.
-func (s *Server) file(name string, n int) ([]byte, error) {
-	path := filepath.Join(s.cfg.Data, name)
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		raw := make([]byte, n)
-		_, _ = rand.Read(raw)
-		text = []byte(hex.EncodeToString(raw) + "\n")
-		err = os.WriteFile(path, text, 0o600)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	raw, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(raw) != n {
-		return nil, fmt.Errorf("read %s: want %d bytes in hexadecimal", path, n)
-	}
-	return raw, nil
-}
-
-// guid writes 16 bytes as a random (version 4) GUID.
-func guid(raw []byte) string {
-	raw[6], raw[8] = raw[6]&0x0f|0x40, raw[8]&0x3f|0x80
-	text := hex.EncodeToString(raw)
-	return strings.Join([]string{text[:8], text[8:12], text[12:16], text[16:20], text[20:]}, "-")
-}
-
-func newGUID() string {
-	raw := make([]byte, 16)
-	_, _ = rand.Read(raw)
-	return guid(raw)
 }
 
 // ready says whether the server can do its work.
@@ -204,12 +166,13 @@ func (s *Server) AgentsAddr() net.Addr { return s.gateway.Addr() }
 // Thumbprint is what agents trust.
 func (s *Server) Thumbprint() string { return s.identity.Thumbprint() }
 
-// Run serves until ctx ends, then lets requests finish for up to ten seconds.
+// Run serves until ctx ends, then lets requests finish for up to Config.Grace.
 // Scripts on machines go on; the next start takes their results in.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.engine.Begin(ctx); err != nil {
 		return err
 	}
+	s.ran = true
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.engine.Run(ctx) })
 	group.Go(func() error { return s.gateway.Run(ctx) })
@@ -237,21 +200,13 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// sealAudit chains the audit's new records about once a second (design 4).
+// sealAudit chains the audit's new records about once a second (design 4), and
+// those that an earlier run left behind at once.
 func (s *Server) sealAudit(ctx context.Context) error {
 	wake, stop := s.db.Watch(store.TopicAudit)
 	defer stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-wake:
-		}
-		err := s.db.Write(ctx, func(tx *store.Tx) error {
-			_, err := store.SealAudit(tx)
-			return err
-		})
-		if err != nil && ctx.Err() == nil {
+		if err := s.sealAll(ctx); err != nil && ctx.Err() == nil {
 			s.cfg.Logger.ErrorContext(ctx, "seal the audit", "error", err)
 		}
 		select {
@@ -259,11 +214,26 @@ func (s *Server) sealAudit(ctx context.Context) error {
 			return nil
 		case <-time.After(time.Second):
 		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-wake:
+		}
 	}
 }
 
-// stopGrace is how long requests may take to end once the server stops.
-const stopGrace = 10 * time.Second
+// sealAll seals until no record is left, in transactions of bounded size.
+func (s *Server) sealAll(ctx context.Context) error {
+	for sealed := 1; sealed > 0; {
+		if err := s.db.Write(ctx, func(tx *store.Tx) (err error) {
+			sealed, err = store.SealAudit(tx)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (s *Server) serve(ctx context.Context, server *http.Server, l net.Listener) error {
 	server.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
@@ -274,7 +244,7 @@ func (s *Server) serve(ctx context.Context, server *http.Server, l net.Listener)
 		return err
 	case <-ctx.Done():
 	}
-	stop, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), stopGrace, errors.New("requests did not end in time"))
+	stop, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), s.cfg.Grace, errors.New("requests did not end in time"))
 	defer cancel()
 	if err := server.Shutdown(stop); err != nil {
 		_ = server.Close()
@@ -285,9 +255,14 @@ func (s *Server) serve(ctx context.Context, server *http.Server, l net.Listener)
 	return nil
 }
 
-// Close releases what New opened. Run must have returned.
+// Close releases what New opened. Run must have returned, if it was called.
 func (s *Server) Close() error {
 	var errs []error
+	if s.gateway != nil && !s.ran {
+		ended, end := context.WithCancelCause(context.Background())
+		end(net.ErrClosed)
+		_ = s.gateway.Run(ended) // which closes its socket, and says that it was ended
+	}
 	if s.listener != nil {
 		errs = append(errs, ignoreClosed(s.listener.Close()))
 	}

@@ -1,6 +1,6 @@
-// Package deploy serves releases, deployments, tasks, progression, the
-// dashboard and the built-in feed's packages in the wire contract's form
-// (octopus-api.md 1.9, 2.11–2.14, 2.19).
+// Package deploy serves releases, deployments, tasks, artifacts, progression,
+// the dashboard and the built-in feed's packages in the wire contract's form
+// (octopus-api.md 1.9, 2.11–2.14, 2.19, 2.22).
 package deploy
 
 import (
@@ -10,9 +10,10 @@ import (
 )
 
 type handler struct {
-	deploy *deploy.Service
-	feed   *feed.Service
-	tasks  TaskStarter
+	deploy    *deploy.Service
+	artifacts *deploy.Artifacts
+	feed      *feed.Service
+	tasks     TaskStarter
 }
 
 // TaskStarter queues the tasks that other areas carry out, by the name that
@@ -22,12 +23,13 @@ type TaskStarter interface {
 }
 
 // Areas are the routes of this package.
-func Areas(d *deploy.Service, f *feed.Service, tasks TaskStarter) []api.Area {
-	h := &handler{deploy: d, feed: f, tasks: tasks}
+func Areas(d *deploy.Service, a *deploy.Artifacts, f *feed.Service, tasks TaskStarter) []api.Area {
+	h := &handler{deploy: d, artifacts: a, feed: f, tasks: tasks}
 	return []api.Area{
 		{Name: "Releases", Routes: h.releaseRoutes()},
 		{Name: "Deployments", Routes: h.deploymentRoutes()},
 		{Name: "Tasks", Routes: h.taskRoutes()},
+		{Name: "Artifacts", Routes: h.artifactRoutes()},
 		{Name: "Packages", Routes: h.packageRoutes()},
 		{Name: "Dashboard", Routes: h.dashboardRoutes()},
 	}

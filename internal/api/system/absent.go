@@ -27,7 +27,6 @@ func absent() []api.Route {
 		{"runbooks", "Runbook", "RunbookView", []string{"ids", "partialName", "projectIds"}},
 		{"projecttriggers", "ProjectTrigger", "TriggerView", []string{"ids"}},
 		{"interruptions", "Interruption", authz.InterruptionView, []string{"regarding", "pendingOnly", "ids"}},
-		{"artifacts", "Artifact", authz.ArtifactView, []string{"regarding", "ids", "partialName", "order"}},
 		{"projects/{project}/runbooks", "Runbook", "RunbookView", []string{"partialName"}},
 		{"projects/{project}/triggers", "ProjectTrigger", "TriggerView", []string{"partialName"}},
 	} {
