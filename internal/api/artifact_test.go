@@ -144,7 +144,7 @@ func TestArtifactNames(t *testing.T) {
 		check(t, err)
 		check(t, resp.Body.Close())
 		how, params, err := mime.ParseMediaType(resp.Header.Get("Content-Disposition"))
-		if err != nil || resp.StatusCode != 200 || how != "attachment" || params["filename"] != c.want {
+		if err != nil || resp.StatusCode != http.StatusOK || how != "attachment" || params["filename"] != c.want {
 			t.Errorf("%.40q: %d %s %q, %v", c.name, resp.StatusCode, how, params["filename"], err)
 		}
 		if resp.Header.Get("Set-Cookie") != "" {

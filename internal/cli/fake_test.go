@@ -28,6 +28,7 @@ type fakeAPI struct {
 
 func startFakeAPI() *fakeAPI {
 	f := &fakeAPI{docs: map[string][]map[string]any{}, polls: map[string]int{}}
+	f.add("tasks", map[string]any{"Id": "ServerTasks-7", "Name": "Deploy", "State": "Success"})
 	for collection, names := range map[string][]string{
 		"spaces": {"Default"}, "environments": {"Test", "Production", "Broken", "Slow", "Canceled", "Strange", "Undecided"},
 		"projectgroups": {"Default Project Group"}, "lifecycles": {"Default Lifecycle"},
@@ -110,6 +111,9 @@ func (f *fakeAPI) route(w http.ResponseWriter, r *http.Request, path []string) {
 		return
 	case path[0] == "tasks" && len(path) == 3:
 		f.task(w, path[1], path[2])
+		return
+	case path[0] == "artifacts":
+		f.artifact(w, r, path[1:])
 		return
 	case path[0] == "projects" && len(path) > 2:
 		f.ofProject(w, r, path[1], path[2:])
@@ -312,6 +316,32 @@ func (f *fakeAPI) task(w http.ResponseWriter, id, what string) {
 			}},
 		}},
 	}})
+}
+
+// artifact serves files with the content "hello\n", one of which is announced
+// as another.
+func (f *fakeAPI) artifact(w http.ResponseWriter, r *http.Request, path []string) {
+	const sum = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+	names := map[string]string{"Artifacts-1": "report.html", "Artifacts-2": "../../etc/passwd", "Artifacts-3": "..", "Artifacts-4": "broken"}
+	about := func(id string) map[string]any {
+		doc := map[string]any{"Id": id, "Filename": names[id], "Source": "web-01", "ServerTaskId": "ServerTasks-7", "Size": 6, "Sha256": sum}
+		if names[id] == "broken" {
+			doc["Sha256"] = strings.Repeat("0", len(sum))
+		}
+		return doc
+	}
+	switch regarding := r.URL.Query().Get("regarding"); {
+	case len(path) == 0 && (regarding == "ServerTasks-7" || strings.HasPrefix(regarding, "Machines-")):
+		f.page(w, r, []map[string]any{about("Artifacts-1")})
+	case len(path) == 0:
+		f.page(w, r, nil)
+	case names[path[0]] == "":
+		refuse(w, http.StatusNotFound, "The resource '"+path[0]+"' was not found.")
+	case len(path) == 2:
+		_, _ = io.WriteString(w, "hello\n")
+	default:
+		answer(w, about(path[0]))
+	}
 }
 
 func answer(w http.ResponseWriter, body any) { _ = json.NewEncoder(w).Encode(body) }

@@ -43,12 +43,15 @@ func style(doc client.Document, _ Names) string {
 	return endpoint.CommunicationStyle
 }
 
-func size(doc client.Document, _ Names) string {
-	var n float64
-	if json.Unmarshal(doc["PackageSizeBytes"], &n) != nil {
-		return ""
+// bytesOf shows a field that is a number of bytes.
+func bytesOf(field string) func(client.Document, Names) string {
+	return func(doc client.Document, _ Names) string {
+		var n float64
+		if json.Unmarshal(doc[field], &n) != nil {
+			return ""
+		}
+		return Bytes(int64(n))
 	}
-	return Bytes(int64(n))
 }
 
 // Bytes shows a number of bytes for people.

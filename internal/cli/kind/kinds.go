@@ -80,7 +80,7 @@ func Package() Kind {
 		Noun: "package", Path: "packages", Basic: "Id", Example: "Shop.Web:1.2.0",
 		Columns: []Column{
 			Field("Package", "PackageId"), Field("Version", "Version"),
-			{"Size", size},
+			{"Size", bytesOf("PackageSizeBytes")},
 			Field("Published", "Published"),
 			Field("Id", "Id"),
 		},
@@ -117,6 +117,18 @@ func Task() Kind {
 		Columns: []Column{
 			Field("Id", "Id"), Field("Kind", "Name"), Field("State", "State"), Field("Description", "Description"),
 			Field("Queued", "QueueTime"), Field("Duration", "Duration"), Field("Error", "ErrorMessage"),
+		},
+	}
+}
+
+// Artifact is a file that a script handed in.
+func Artifact() Kind {
+	return Kind{
+		Noun: "artifact", Path: "artifacts", Basic: "Id", Example: "Artifacts-ServerTasks-1.0.0.Machines-1.1.0",
+		Columns: []Column{
+			Field("File", "Filename"),
+			{"Size", bytesOf("Size")},
+			Field("Machine", "Source"), Field("Task", "ServerTaskId"), Field("Created", "Created"), Field("Id", "Id"),
 		},
 	}
 }
