@@ -39,7 +39,8 @@ func (s *Service) Start(ctx context.Context, req *connect.Request[agentrpc.Start
 	if err := proto.Unmarshal(m.GetPayload(), job); err != nil {
 		return nil, invalid("the payload of %s is no job: %w", order.Attempt, err)
 	}
-	d, r, err := s.begin(order, sum[:], m.GetPayload(), job.GetExclusive())
+	var r *run
+	d, err := s.core.Start(order, sum[:], job.GetExclusive(), func() { r = s.spawn(s.folder(order.Attempt), m.GetPayload()) })
 	if err != nil {
 		return nil, s.failed(err)
 	}
@@ -52,31 +53,10 @@ func (s *Service) Start(ctx context.Context, req *connect.Request[agentrpc.Start
 		case <-wait.C:
 		case <-ctx.Done():
 		}
-		s.mu.Lock()
-		at := s.journal.Get(order.Attempt)
-		s.mu.Unlock()
+		at := s.core.Get(order.Attempt)
 		d.Phase, d.Result = at.Phase, at.Result
 	}
 	return connect.NewResponse(&agentrpc.StartResponse{State: d.Phase.State(), Result: d.Result}), nil
-}
-
-// begin decides and spawns under one lock, so that of two copies of an order
-// one spawns and the other finds the attempt.
-func (s *Service) begin(order Order, sum, payload []byte, exclusive bool) (Decision, *run, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	folder := s.folder(order.Attempt)
-	d, err := s.journal.Start(order, sum, exclusive, func() error {
-		err := folder.create()
-		if err != nil {
-			_ = folder.remove() // nothing stays of an attempt that was refused
-		}
-		return err
-	})
-	if err != nil || !d.Spawn {
-		return d, nil, err
-	}
-	return d, s.spawn(folder, payload), nil
 }
 
 // Query implements agentrpc.AgentHandler.
@@ -85,31 +65,21 @@ func (s *Service) Query(_ context.Context, req *connect.Request[agentrpc.QueryRe
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	d, err := s.journal.Query(order, req.Msg.GetClose())
-	s.mu.Unlock()
+	d, length, err := s.core.Query(order, req.Msg.GetClose())
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	return connect.NewResponse(&agentrpc.QueryResponse{
-		State: d.Phase.State(), Result: d.Result, LogLength: s.folder(order.Attempt).logLength(),
-	}), nil
+	return connect.NewResponse(&agentrpc.QueryResponse{State: d.Phase.State(), Result: d.Result, LogLength: length}), nil
 }
 
-// Cancel implements agentrpc.AgentHandler. The wish is on the disk before the
-// answer, so it outlives the agent; the job's end is seen by Query and Follow.
+// Cancel implements agentrpc.AgentHandler.
 func (s *Service) Cancel(_ context.Context, req *connect.Request[agentrpc.CancelRequest]) (*connect.Response[agentrpc.CancelResponse], error) {
 	order, err := orderOf(req.Msg.GetAttempt(), req.Msg.GetRollout(), req.Msg.GetEpoch())
 	if err != nil {
 		return nil, err
 	}
 	grace := min(max(time.Duration(req.Msg.GetGraceMs())*time.Millisecond, 0), maxCancelGrace)
-	s.mu.Lock()
-	d, err := s.journal.Cancel(order)
-	s.mu.Unlock()
-	if err == nil && d.Stop {
-		err = s.folder(order.Attempt).cancel(grace)
-	}
+	d, err := s.core.Cancel(order, grace)
 	if err != nil {
 		return nil, s.failed(err)
 	}
@@ -127,16 +97,11 @@ func (s *Service) Forget(_ context.Context, req *connect.Request[agentrpc.Forget
 			return nil, invalid("%q is not the id of an attempt", id)
 		}
 	}
-	s.mu.Lock()
-	err := s.journal.Forget(ids)
-	s.mu.Unlock()
+	err := s.core.Forget(ids, func(attempt string, err error) {
+		s.deps.Log.Warn("remove attempt's folder", "attempt", attempt, "error", err)
+	})
 	if err != nil {
 		return nil, s.failed(err)
-	}
-	for _, id := range ids {
-		if err := s.folder(id).remove(); err != nil { // the next start sweeps again
-			s.deps.Log.Warn("remove attempt's folder", "attempt", id, "error", err)
-		}
 	}
 	proc.SweepGroups()
 	return connect.NewResponse(&agentrpc.ForgetResponse{}), nil
@@ -146,9 +111,7 @@ func (s *Service) Forget(_ context.Context, req *connect.Request[agentrpc.Forget
 func (s *Service) Describe(context.Context, *connect.Request[agentrpc.DescribeRequest]) (*connect.Response[agentrpc.DescribeResponse], error) {
 	answer := s.deps.Facts.describe(s.home)
 	answer.NowMs = s.deps.Clock().UnixMilli()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, at := range s.journal.List() {
+	for _, at := range s.core.List() {
 		answer.Attempts = append(answer.Attempts, at.ID)
 	}
 	return connect.NewResponse(answer), nil

@@ -81,9 +81,7 @@ func (f *follower) run(ctx context.Context) error {
 	for {
 		// The phase is looked at before the log: what the log holds at the
 		// end of an attempt that has ended is all of it.
-		f.service.mu.Lock()
-		at := f.service.journal.Get(f.folder.Attempt)
-		f.service.mu.Unlock()
+		at := f.service.core.Get(f.folder.Attempt)
 		if at.Phase == Unseen || at.Phase == Closed || at.Phase == Forgotten {
 			return connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no attempt %s here", f.folder.Attempt))
 		}
@@ -147,9 +145,7 @@ func (s *Service) Fetch(ctx context.Context, req *connect.Request[agentrpc.Fetch
 	if !ValidID(req.Msg.GetAttempt()) {
 		return none
 	}
-	s.mu.Lock()
-	at := s.journal.Get(req.Msg.GetAttempt())
-	s.mu.Unlock()
+	at := s.core.Get(req.Msg.GetAttempt())
 	var declared *agentrpc.Artifact
 	for _, a := range at.Result.GetArtifacts() {
 		if a.GetKey() == req.Msg.GetKey() {

@@ -24,6 +24,8 @@ type Evidence struct {
 	// Boot is the boot id of the system now.
 	Boot      string
 	LogLength int64
+	// Said is what a shim that did not come to its marker said of why.
+	Said string
 }
 
 // Judge says how an attempt has ended; nil says that it goes on. It is pure.

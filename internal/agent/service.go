@@ -47,10 +47,7 @@ type Deps struct {
 type Service struct {
 	home string
 	deps Deps
-
-	mu      sync.Mutex // guards journal and runs
-	journal *Journal
-	runs    map[string]*run
+	core *Core
 
 	wg         sync.WaitGroup
 	background context.Context //nolint:containedctx // the service's own run
@@ -59,14 +56,12 @@ type Service struct {
 
 // run is one open attempt that is watched.
 type run struct {
-	folder Folder
-	phase  Phase
+	Watched
+
 	// exited is closed when the shim, a child of this process, has ended; nil
 	// for one of an earlier agent, which then is known to have no child on its
 	// way to the marker.
 	exited <-chan struct{}
-	// spawnErr is why there is no shim at all.
-	spawnErr error
 	// settled is closed once the marker is there or the attempt has ended.
 	settled chan struct{}
 	once    sync.Once
@@ -80,13 +75,13 @@ var _ agentrpc.AgentHandler = (*Service)(nil)
 // Wait waits for it. No attempt ends with the service.
 func NewService(ctx context.Context, home string, journal *Journal, deps Deps) *Service {
 	s := &Service{
-		home: home, deps: deps, journal: journal, runs: map[string]*run{},
+		home: home, deps: deps, core: NewCore(journal, folders{filepath.Join(home, "attempts")}),
 		background: ctx, probes: make(chan struct{}, maxProbes),
 	}
 	s.sweep()
-	for _, at := range journal.List() {
+	for _, at := range s.core.List() {
 		if at.Phase != Ended {
-			s.watch(&run{folder: s.folder(at.ID), phase: at.Phase, settled: make(chan struct{})})
+			s.watch(newRun(at.ID, at.Phase))
 		}
 	}
 	return s
@@ -97,8 +92,10 @@ func (s *Service) Wait() { s.wg.Wait() }
 
 func (s *Service) attemptsDir() string { return filepath.Join(s.home, "attempts") }
 
-func (s *Service) folder(attempt string) Folder {
-	return Folder{Path: filepath.Join(s.attemptsDir(), folderName(attempt)), Attempt: attempt}
+func (s *Service) folder(attempt string) Folder { return folders{s.attemptsDir()}.of(attempt) }
+
+func newRun(attempt string, phase Phase) *run {
+	return &run{Watched: Watched{Attempt: attempt, Phase: phase}, settled: make(chan struct{})}
 }
 
 // sweep removes the folders that the journal has no attempt for, but for those
@@ -107,7 +104,7 @@ func (s *Service) folder(attempt string) Folder {
 func (s *Service) sweep() {
 	proc.SweepGroups()
 	known := map[string]bool{}
-	for _, at := range s.journal.List() {
+	for _, at := range s.core.List() {
 		known[folderName(at.ID)] = true
 	}
 	entries, err := os.ReadDir(s.attemptsDir())
@@ -131,14 +128,19 @@ func (s *Service) sweep() {
 
 // failed turns an error into the caller's. A broken journal ends the agent.
 func (s *Service) failed(err error) error {
-	s.mu.Lock()
-	broken := s.journal.Broken()
-	s.mu.Unlock()
-	if broken != nil {
-		s.deps.Fatal(broken)
+	if s.checkJournal() {
 		return connect.NewError(connect.CodeUnavailable, errors.New("the agent's disk failed; the agent restarts"))
 	}
 	return connect.NewError(codeOf(err), err)
+}
+
+// checkJournal ends the process when its journal has ended.
+func (s *Service) checkJournal() (broken bool) {
+	err := s.core.Broken()
+	if err != nil {
+		s.deps.Fatal(err)
+	}
+	return err != nil
 }
 
 func codeOf(err error) connect.Code {
@@ -178,12 +180,12 @@ func orderOf(attempt, rollout string, epoch int64) (Order, error) {
 // spawn starts the shim of an attempt whose start is durable. It is not in the
 // caller's hands any more whether the job starts; what came of it is judged.
 func (s *Service) spawn(folder Folder, payload []byte) *run {
-	r := &run{folder: folder, phase: Starting, settled: make(chan struct{})}
+	r := newRun(folder.Attempt, Starting)
 	exited := make(chan struct{})
 	r.exited = exited
 	cmd, stdin, err := s.startShim(folder)
 	if err != nil {
-		r.spawnErr = err
+		r.SpawnErr = err
 		close(exited)
 		return r
 	}
