@@ -30,11 +30,16 @@ type Config struct {
 
 	Version string
 	Worker  Worker // nil: steps that run on the server wait for one
-	Logger  *slog.Logger
-	Out     io.Writer
-	Now     func() time.Time // time.Now when nil
+	Logger  *slog.Logger // nothing is logged when nil
+	// Out is where a key that was made is shown. Without it the first start asks
+	// for AdminKey or AdminPassword.
+	Out io.Writer
+	Now func() time.Time // time.Now when nil
 	// Sweep is how often the fleet looks around by itself; 15 s when 0.
 	Sweep time.Duration
+	// Grace is how long requests and the worker may take to end once the server
+	// stops; 10 s when 0.
+	Grace time.Duration
 }
 
 // Worker is the agent process that runs steps on the server: an ordinary
@@ -43,7 +48,8 @@ type Worker interface {
 	// Prepare makes the agent's home where there is none and points it at this
 	// server. It returns the agent's own thumbprint and subscription.
 	Prepare(home, address, serverThumbprint string) (thumbprint, subscription string, err error)
-	// Command runs the agent until its context ends.
+	// Command runs the agent until its context ends. The server calls it again
+	// whenever the agent has ended.
 	Command(ctx context.Context, home string) *exec.Cmd
 }
 
@@ -62,6 +68,9 @@ func (c *Config) check() error {
 	if c.TLSCert == "" && !loopback(host) && !c.InsecureHTTP {
 		return resource.Errorf(resource.Invalid, "'%s' can be reached from other machines, and plain HTTP would show API keys to the network. Give --tls-cert and --tls-key, or accept it with --insecure-http.", c.Listen)
 	}
+	if _, _, err := net.SplitHostPort(c.Agents); c.Agents != "" && err != nil {
+		return resource.Errorf(resource.Invalid, "The agents' address '%s' is not understood. Write it like :10943.", c.Agents)
+	}
 	if c.Metrics != "" {
 		host, _, err := net.SplitHostPort(c.Metrics)
 		if err != nil || !loopback(host) {
@@ -69,6 +78,21 @@ func (c *Config) check() error {
 		}
 	}
 	return nil
+}
+
+func (c *Config) setDefaults() {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Sweep == 0 {
+		c.Sweep = 15 * time.Second
+	}
+	if c.Grace == 0 {
+		c.Grace = 10 * time.Second
+	}
 }
 
 // loopback says whether only this machine reaches the host.
@@ -84,7 +108,7 @@ func loopback(host string) bool {
 func (c *Config) listen(ctx context.Context) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return nil, &resource.Error{Code: resource.Unavailable, Message: "The server cannot listen on " + c.Listen + ". Is another server running there? Choose another address with --listen.", Err: err}
+		return nil, taken(c.Listen, "--listen", err)
 	}
 	if c.TLSCert == "" {
 		return l, nil
@@ -92,7 +116,15 @@ func (c *Config) listen(ctx context.Context) (net.Listener, error) {
 	cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 	if err != nil {
 		_ = l.Close()
-		return nil, &resource.Error{Code: resource.Invalid, Message: "The certificate " + c.TLSCert + " cannot be used with the key " + c.TLSKey + ".", Err: err}
+		return nil, &resource.Error{Code: resource.Invalid, Message: "The certificate " + c.TLSCert + " cannot be used with the key " + c.TLSKey + ". Give a certificate and the key that it was made for, both as PEM files.", Err: err}
 	}
 	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}}), nil
+}
+
+// taken says that a socket could not be opened, and which flag moves it.
+func taken(address, flag string, err error) error {
+	return &resource.Error{
+		Code: resource.Unavailable, Err: err,
+		Message: "The server cannot listen on " + address + ". Is another server running there? Choose another address with " + flag + ".",
+	}
 }

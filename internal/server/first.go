@@ -50,13 +50,31 @@ func (s *Server) firstStart(ctx context.Context) (err error) {
 	if key != "" {
 		admin.KeyHash, admin.KeyHint = secret.Hash(key), secret.Hint(key)
 	}
+	if made {
+		if err := s.show(key); err != nil {
+			return err
+		}
+	}
 	if err := s.db.Write(ctx, func(tx *store.Tx) error { return errors.Join(store.Seed(tx, admin), recordSetup(tx)) }); err != nil {
 		return fmt.Errorf("first start: %w", err)
 	}
-	if made {
-		fmt.Fprintf(s.cfg.Out, "The administrator's API key, shown only now:\n\n  %s\n\n", key)
-	}
 	return nil
+}
+
+// show writes a key that was made, before it is stored: one that nobody has
+// seen would lock everybody out, one that was not stored is only made anew.
+func (s *Server) show(key string) error {
+	err := errors.New("no output was given")
+	if s.cfg.Out != nil {
+		_, err = fmt.Fprintf(s.cfg.Out, "The administrator's API key, shown only now:\n\n  %s\n\n", key)
+	}
+	if err == nil {
+		return nil
+	}
+	return &resource.Error{
+		Code: resource.PreconditionFailed, Err: err,
+		Message: "The administrator's API key could not be shown, so none was made. Set SLIPWAY_ADMIN_API_KEY or SLIPWAY_ADMIN_PASSWORD and start again.",
+	}
 }
 
 // recordSetup keeps the first start as the first task: clients expect that a

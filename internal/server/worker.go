@@ -44,31 +44,59 @@ func (s *Server) runWorker(ctx context.Context) error {
 	return nil
 }
 
-// work runs the agent's process once, to its end.
+// work runs the agent's process once, to its end. Processes that it leaves
+// behind may hold its output open: they do not hold up the server's stop.
 func (s *Server) work(ctx context.Context, home string) {
-	if err := s.cfg.Worker.Command(ctx, home).Run(); ctx.Err() == nil {
+	cmd := s.cfg.Worker.Command(ctx, home)
+	if cmd.WaitDelay == 0 {
+		cmd.WaitDelay = s.cfg.Grace
+	}
+	if err := cmd.Run(); ctx.Err() == nil {
 		s.cfg.Logger.WarnContext(ctx, "the built-in worker ended", "error", err)
 	}
 }
 
+// builtInWorker is the name of the built-in worker's document at first.
+const builtInWorker = "Built-in worker"
+
 // saveWorker stores the built-in worker as a document, or its new identity.
+// Other people's workers are left alone.
 func saveWorker(tx *store.Tx, thumbprint, subscription string) error {
-	worker, err := store.First[resource.Worker](tx, store.Query{AllSpaces: true, Order: []string{"ord"}})
+	worker, err := findWorker(tx, thumbprint, subscription)
 	if resource.CodeOf(err) == resource.NotFound {
-		worker = &resource.Worker{}
-		worker.SpaceID, worker.Name = resource.DefaultSpace, "Built-in worker"
-		pool, poolErr := store.First[resource.WorkerPool](tx, store.Query{Space: resource.DefaultSpace})
-		policy, policyErr := store.First[resource.MachinePolicy](tx, store.Query{Space: resource.DefaultSpace, Order: []string{"ord"}})
-		if err := errors.Join(poolErr, policyErr); err != nil {
-			return err
-		}
-		worker.WorkerPoolIDs, worker.MachinePolicyID = []string{pool.ID}, policy.ID
-		worker.Endpoint = resource.PollingEndpoint(subscription, thumbprint)
-		return store.Insert(tx, worker)
+		return addWorker(tx, thumbprint, subscription)
 	}
-	if err != nil || worker.Endpoint.Thumbprint == thumbprint {
+	if err != nil || worker.Endpoint.Thumbprint == thumbprint && worker.Endpoint.URI == subscription {
 		return err
 	}
-	worker.Endpoint = resource.PollingEndpoint(subscription, thumbprint)
+	worker.Endpoint, worker.KeySha256 = resource.PollingEndpoint(subscription, thumbprint), ""
 	return store.Update(tx, worker)
+}
+
+// findWorker looks for the agent's key and its subscription, under whatever
+// name people gave it, and then for a worker that had both lost.
+func findWorker(tx *store.Tx, thumbprint, subscription string) (worker *resource.Worker, err error) {
+	for _, query := range []store.Query{
+		{AllSpaces: true, Where: map[string][]string{"Thumbprint": {thumbprint}}},
+		{AllSpaces: true, Where: map[string][]string{"Uri": {subscription}}},
+		{Space: resource.DefaultSpace, Name: builtInWorker},
+	} {
+		if worker, err = store.First[resource.Worker](tx, query); resource.CodeOf(err) != resource.NotFound {
+			break
+		}
+	}
+	return worker, err
+}
+
+func addWorker(tx *store.Tx, thumbprint, subscription string) error {
+	byDefault := store.Query{Space: resource.DefaultSpace, Where: map[string][]string{"IsDefault": {"true"}}}
+	pool, poolErr := store.First[resource.WorkerPool](tx, byDefault)
+	policy, policyErr := store.First[resource.MachinePolicy](tx, byDefault)
+	if err := errors.Join(poolErr, policyErr); err != nil {
+		return err
+	}
+	worker := &resource.Worker{WorkerPoolIDs: []string{pool.ID}}
+	worker.SpaceID, worker.Name, worker.MachinePolicyID = resource.DefaultSpace, builtInWorker, policy.ID
+	worker.Endpoint = resource.PollingEndpoint(subscription, thumbprint)
+	return store.Insert(tx, worker)
 }
