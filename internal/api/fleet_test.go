@@ -119,6 +119,9 @@ func TestMachinesKeepWhatAgentsReport(t *testing.T) {
 		t.Errorf("connection: %v", got)
 	}
 	r.want(503, "GET", "/api/machines/discover?host=web&port=10933", nil)
+	for _, query := range []string{"", "host=https://web/", "host=web&port=x", "host=web&port=65536", "host=web&type=Ssh", "host=web&proxyId=Proxies-1"} {
+		r.want(400, "GET", "/api/machines/discover?"+query, nil)
+	}
 }
 
 func TestMachinePolicies(t *testing.T) {

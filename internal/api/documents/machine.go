@@ -3,6 +3,7 @@ package documents
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/slipwayhq/slipway/internal/api"
 	"github.com/slipwayhq/slipway/internal/authz"
@@ -40,6 +41,12 @@ func (a *area) reported(pattern string, k *resource.Kind, summary string, shells
 }
 
 func (a *area) discover(c *api.Call, _ resource.Doc) (any, error) {
+	if style := c.Text("type"); style != "" && !strings.EqualFold(style, string(resource.StylePassive)) {
+		return nil, resource.Errorf(resource.Invalid, "Machines of type '%.40s' cannot be discovered. Only agents that listen can: %s.", style, resource.StylePassive)
+	}
+	if c.Has("proxyId") {
+		return nil, resource.Errorf(resource.Invalid, "This version has no proxies. Leave proxyId out.")
+	}
 	port := 10933
 	if text := c.Text("port"); text != "" {
 		n, err := strconv.Atoi(text)

@@ -2,11 +2,9 @@ package documents
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/slipwayhq/slipway/internal/app"
-	"github.com/slipwayhq/slipway/internal/authz"
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/store"
 )
@@ -142,41 +140,4 @@ func (s *Service) distinct(ctx context.Context, by app.Caller, k *resource.Kind,
 		all = append(all, of(doc)...)
 	}
 	return sortedSet(all), nil
-}
-
-// Discovered is what an agent says of itself before it is registered.
-type Discovered struct {
-	Name       string
-	URI        string
-	Thumbprint string
-}
-
-// errNoProbe says that nothing can ask.
-var errNoProbe = resource.Errorf(resource.Unavailable, "This server cannot ask agents who they are. Please run `slipway agent show-thumbprint` on the machine and enter what it prints.")
-
-// Discover asks the agent at an address who it is, and returns a machine that
-// is not stored yet. It is a request to an address of the caller's choice: it
-// needs the permission to add machines (abuse 79).
-func (s *Service) Discover(ctx context.Context, by app.Caller, space, host string, port int) (*resource.Machine, error) {
-	if !authz.CanSomewhere(by.Subject, authz.MachineCreate, space) {
-		return nil, app.Denied(authz.MachineCreate)
-	}
-	if host == "" || port < 1 || port > 65535 {
-		return nil, resource.Errorf(resource.Invalid, "Please give the host and the port (such as 10933) of the agent.")
-	}
-	if s.cfg.Probe == nil {
-		return nil, errNoProbe
-	}
-	found, err := s.cfg.Probe(ctx, host, port)
-	if err != nil {
-		if _, ok := errors.AsType[*resource.Error](err); ok {
-			return nil, err
-		}
-		return nil, &resource.Error{Code: resource.Invalid, Err: err, Message: "No agent answers there. Please check the address, and that the agent is running and listening."}
-	}
-	m := &resource.Machine{}
-	m.Name, m.SpaceID = found.Name, space
-	m.Endpoint = resource.Endpoint{CommunicationStyle: resource.StylePassive, URI: found.URI, Thumbprint: found.Thumbprint}
-	m.SetDefaults(nil)
-	return m, nil
 }

@@ -32,6 +32,8 @@ type Service struct {
 	db    *store.DB
 	cfg   Config
 	rules map[*resource.Kind]rules
+	// discoveries holds a slot for each that runs.
+	discoveries chan struct{}
 }
 
 // New makes the use cases.
@@ -39,7 +41,7 @@ func New(cfg Config) (*Service, error) {
 	if cfg.DB == nil || cfg.HashToken == nil || cfg.NewToken == nil {
 		return nil, errors.New("documents: DB, HashToken and NewToken have to be set")
 	}
-	s := &Service{db: cfg.DB, cfg: cfg}
+	s := &Service{db: cfg.DB, cfg: cfg, discoveries: make(chan struct{}, discoveriesAtOnce)}
 	s.rules = s.kindRules()
 	return s, nil
 }
