@@ -71,7 +71,7 @@ func syntaxOf(syntax, file string) (string, error) {
 type content struct {
 	id, feed                       string
 	substitute, structured         []string
-	transforms, settings           bool
+	settings                       bool
 	preDeploy, deploy, afterDeploy string
 }
 
@@ -81,7 +81,7 @@ func addPackage(c *console.Console, project *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "package NAME --package ID --role ROLE", Short: "Install a package, write its configuration, run its scripts",
 		Example: "  slipway process step add package Web --project Shop --package Shop.Web --role web --window 2 \\\n" +
-			"    --structured-config appsettings.json --transforms --settings --post-deploy start.sh",
+			"    --structured-config appsettings.json --settings --post-deploy start.sh",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p.name = args[0]
@@ -102,8 +102,7 @@ func addPackage(c *console.Console, project *string) *cobra.Command {
 	f.StringVar(&b.id, "package", "", "package id")
 	f.StringVar(&b.feed, "feed", "feeds-builtin", "id of the feed it comes from")
 	f.StringSliceVar(&b.substitute, "substitute-in", nil, "files (globs) in which to replace #{…}")
-	f.StringSliceVar(&b.structured, "structured-config", nil, "JSON, YAML, XML or properties files (globs) whose values variables replace by their path")
-	f.BoolVar(&b.transforms, "transforms", false, "run .config transforms (Web.Release.config, Web.<Environment>.config)")
+	f.StringSliceVar(&b.structured, "structured-config", nil, "JSON files (globs) whose values variables replace by their path")
 	f.BoolVar(&b.settings, "settings", false, "replace appSettings and connectionStrings in .config files")
 	f.StringVar(&b.preDeploy, "pre-deploy", "", "file with a script to run before the configuration")
 	f.StringVar(&b.deploy, "deploy", "", "file with a script to run after the configuration")
@@ -126,7 +125,6 @@ func (b *content) properties(c *console.Console) (map[string]string, error) {
 		}
 	}
 	enable(len(b.substitute) > 0, "SubstituteInFiles", "Octopus.Action.SubstituteInFiles.TargetFiles", strings.Join(b.substitute, "\n"))
-	enable(b.transforms, "ConfigurationTransforms", "Octopus.Action.Package.AutomaticallyRunConfigurationTransformationFiles", "True")
 	enable(b.settings, "ConfigurationVariables", "Octopus.Action.Package.AutomaticallyUpdateAppSettingsAndConnectionStrings", "True")
 	enable(len(b.structured) > 0, "JsonConfigurationVariables", "Octopus.Action.Package.JsonConfigurationVariablesTargets", strings.Join(b.structured, "\n"))
 	custom := false
