@@ -36,11 +36,12 @@ var update = flag.Bool("update", false, "write the golden files and docs/openapi
 // areas are all parts of the API, without anything behind them.
 func areas(r *rig) []api.Area {
 	return append(apideploy.Areas(r.deploy, r.artifacts, r.feed, nil), apidocuments.Area(r.docs), apiidentity.Area(r.users),
-		system.Area(system.Config{Docs: r.docs, Version: version, Started: start, Now: func() time.Time { return r.now() }}))
+		system.Area(system.Config{Docs: r.docs, Version: version, Started: start, Thumbprint: thumbprint, Now: func() time.Time { return r.now() }}))
 }
 
 const (
 	version      = "2026.1.1"
+	thumbprint   = "7F00000000000000000000000000000000000000000000000000000000000001"
 	installation = "5b1c8a1e-0000-4000-8000-000000000001"
 )
 

@@ -18,6 +18,8 @@ type Config struct {
 	Version string // of the wire contract
 	Started time.Time
 	Now     func() time.Time
+	// Thumbprint is of the certificate with which the server meets its agents.
+	Thumbprint string
 }
 
 type area struct{ Config }
@@ -25,5 +27,5 @@ type area struct{ Config }
 // Area is the routes of the server.
 func Area(cfg Config) api.Area {
 	a := &area{cfg}
-	return api.Area{Name: "System", Routes: slices.Concat(a.events(), a.status(), a.settings(), absent())}
+	return api.Area{Name: "System", Routes: slices.Concat(a.events(), a.status(), a.settings(), a.certificates(), absent())}
 }
