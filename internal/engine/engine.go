@@ -61,7 +61,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer cancel(nil)
 	go e.keepLease(ctx, cancel)
 	for {
-		err := e.round(ctx)
+		err := e.Round(ctx)
 		if err != nil && ctx.Err() == nil {
 			e.log.ErrorContext(ctx, "round of turns", "error", err)
 		}
@@ -111,17 +111,25 @@ func (e *Engine) keepLease(ctx context.Context, cancel context.CancelCauseFunc) 
 			return
 		case <-tick.C:
 		}
-		err := e.db.Write(ctx, func(tx *store.Tx) error { return store.RenewLease(tx, e.owner) })
+		err := e.Renew(ctx)
 		switch {
-		case err == nil:
-			e.renewed.Store(e.now().UnixMilli())
 		case errors.Is(err, store.ErrFenced):
 			cancel(store.ErrFenced)
 			return
-		case ctx.Err() == nil:
+		case err != nil && ctx.Err() == nil:
 			e.log.WarnContext(ctx, "lease not renewed", "error", err)
 		}
 	}
+}
+
+// Renew renews the node's lease. store.ErrFenced says that a newer epoch of the
+// node has begun: this one must not go on.
+func (e *Engine) Renew(ctx context.Context) error {
+	err := e.db.Write(ctx, func(tx *store.Tx) error { return store.RenewLease(tx, e.owner) })
+	if err == nil {
+		e.renewed.Store(e.now().UnixMilli())
+	}
+	return err
 }
 
 // fenced says that the lease could not be renewed in time: this node takes no
@@ -131,9 +139,9 @@ func (e *Engine) fenced() bool {
 	return e.now().UnixMilli()-e.renewed.Load() > fenceAfter.Milliseconds()
 }
 
-// round starts what may start and turns what has something to do, until
-// nothing moves any more.
-func (e *Engine) round(ctx context.Context) error {
+// Round starts what may start and turns what has something to do, until
+// nothing moves any more. Run calls it; it is synchronous (design 11).
+func (e *Engine) Round(ctx context.Context) error {
 	for {
 		if e.fenced() {
 			return nil

@@ -176,25 +176,12 @@ func (s *session) answers(ctx context.Context) error {
 	return err
 }
 
-// open records the session, unless the agent's start counter has gone back:
-// its journal may have, too, and it could start again what has run (fault 32).
+// open records the session, unless it has to be held.
 func (s *session) open(ctx context.Context) (held string, err error) {
 	row := store.Session{
 		Machine: s.m.id, Node: s.g.node, State: store.SessionConnected, Incarnation: s.about.Incarnation, Facts: s.facts(),
 	}
-	err = s.g.group.Write(ctx, func(tx *store.Tx) error {
-		held = ""
-		was, err := store.GetSession(tx, s.m.id)
-		if err != nil {
-			return err
-		}
-		if was != nil && was.Facts[factPin] == s.m.pin && s.about.Incarnation < was.Incarnation {
-			held = fmt.Sprintf("The agent's start counter went back from %d to %d: the machine was restored from an older copy. "+
-				"Confirm it before it gets work again.", was.Incarnation, s.about.Incarnation)
-			return nil
-		}
-		return store.OpenSession(tx, &row)
-	})
+	held, err = s.g.core.Open(ctx, &row)
 	if err == nil && held == "" {
 		s.generation.Store(row.Generation)
 	}
@@ -232,8 +219,8 @@ func (s *session) close(why error) {
 	s.log.InfoContext(ctx, "session closed", "reason", why)
 }
 
-// factPin is the fact that says which key the session's agent has.
-const factPin = "Thumbprint"
+// FactPin is the fact that says which key the session's agent has.
+const FactPin = "Thumbprint"
 
 // maxFact bounds what one fact that an agent tells may take up.
 const maxFact = 200
@@ -241,7 +228,7 @@ const maxFact = 200
 func (s *session) facts() map[string]string {
 	a := s.about
 	facts := map[string]string{
-		factPin: s.m.pin, "SubscriptionId": a.SubscriptionId, "Version": a.Version, "Hostname": a.Hostname,
+		FactPin: s.m.pin, "SubscriptionId": a.SubscriptionId, "Version": a.Version, "Hostname": a.Hostname,
 		"OS": a.Os, "OSDescription": a.OsDescription, "Architecture": a.Arch, "Shell": a.Shell, "ShellVersion": a.ShellVersion,
 		"BootId": a.BootId, "FreeDiskBytes": strconv.FormatInt(a.FreeDiskBytes, 10),
 		"ClockSkewMs": strconv.FormatInt(s.skew.Load(), 10), "Remote": s.link.RemoteAddr(),
