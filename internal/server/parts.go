@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,12 +40,13 @@ type parts struct {
 	packages    *feed.Service
 	db          *store.DB
 	now         func() time.Time
+	thumbprint  string // of the certificate that agents trust
 }
 
 // areas are all parts of the API. Without parts they can be described, not
 // served.
 func areas(p parts) []api.Area {
-	system := apisystem.Config{Docs: p.docs, Version: APIVersion, Now: p.now}
+	system := apisystem.Config{Docs: p.docs, Version: APIVersion, Now: p.now, Thumbprint: p.thumbprint}
 	if p.now != nil {
 		system.Started = p.now()
 	}
@@ -61,6 +63,15 @@ type prober struct{ g *gateway.Gateway }
 func (p prober) Probe(ctx context.Context, machine, bash, powershell string, timeout time.Duration) (fleet.Probed, error) {
 	result, err := p.g.Probe(ctx, machine, bash, powershell, timeout)
 	return fleet.Probed(result), err
+}
+
+// discover lets people ask, through the gateway, who listens at an address.
+func (s *Server) discover(ctx context.Context, host string, port int) (documents.Discovered, error) {
+	found, err := s.gateway.Discover(ctx, host, port)
+	if err != nil {
+		return documents.Discovered{}, err
+	}
+	return documents.Discovered{Name: found.Hostname, URI: "https://" + found.Address + "/", Thumbprint: found.Thumbprint}, nil
 }
 
 // starter queues the tasks that POST /tasks asks for.
@@ -99,18 +110,22 @@ func spaceOf(c *api.Call) string {
 }
 
 // healthTargets are the machines that a Health task names, or those of its
-// environment, or all.
+// environment, or all. What cannot be understood is refused: it must not widen
+// the task (abuse 33).
 func healthTargets(tx *store.Tx, c *api.Call, arguments map[string]any) ([]string, error) {
 	query := store.Query{Space: spaceOf(c)}
-	if list, ok := arguments["MachineIds"].([]any); ok && len(list) > 0 {
-		query.IDs = []string{}
-		for _, id := range list {
-			if text, ok := id.(string); ok {
-				query.IDs = append(query.IDs, text)
-			}
-		}
+	named, err := machineIDs(arguments["MachineIds"])
+	if err != nil {
+		return nil, err
 	}
-	if env, ok := arguments["EnvironmentId"].(string); ok && env != "" {
+	if len(named) > 0 {
+		query.IDs = named
+	}
+	env, isText := arguments["EnvironmentId"].(string)
+	if arguments["EnvironmentId"] != nil && !isText {
+		return nil, resource.Errorf(resource.Invalid, "The argument EnvironmentId has to be the id of an environment.")
+	}
+	if env != "" {
 		query.Where = map[string][]string{"EnvironmentIds": {env}}
 	}
 	machines, _, err := store.List[resource.Machine](tx, query)
@@ -125,6 +140,27 @@ func healthTargets(tx *store.Tx, c *api.Call, arguments map[string]any) ([]strin
 			}
 		}
 		ids = append(ids, machines[i].ID)
+	}
+	for _, id := range named {
+		if !slices.Contains(ids, id) {
+			return nil, resource.Errorf(resource.Invalid, "There is no machine '%.60s' to check here. Please correct the argument MachineIds.", id)
+		}
+	}
+	return ids, nil
+}
+
+// machineIDs reads the argument MachineIds; none is no choice.
+func machineIDs(argument any) (ids []string, err error) {
+	list, isList := argument.([]any)
+	if argument != nil && !isList {
+		return nil, resource.Errorf(resource.Invalid, "The argument MachineIds has to be a list of machines' ids.")
+	}
+	for _, item := range list {
+		id, isText := item.(string)
+		if !isText {
+			return nil, resource.Errorf(resource.Invalid, "The argument MachineIds has to be a list of machines' ids.")
+		}
+		ids = append(ids, id)
 	}
 	return ids, nil
 }

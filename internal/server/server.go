@@ -97,7 +97,7 @@ func Identity(data string, now time.Time) (*agentrpc.Identity, error) {
 // socket and comes last of what can fail.
 func (s *Server) wire(ctx context.Context) (err error) {
 	docs, err := documents.New(documents.Config{
-		DB: s.db, HashToken: secret.Hash, NewToken: secret.NewToken, CheckHealth: fleet.CheckHealth,
+		DB: s.db, HashToken: secret.Hash, NewToken: secret.NewToken, CheckHealth: fleet.CheckHealth, Probe: s.discover,
 	})
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func (s *Server) wireAPI(docs *documents.Service, deployments *deploy.Service, p
 		return err
 	}
 	handler, err := api.New(api.Config{
-		Identity: s.users, Spaces: docs, Areas: areas(parts{docs, s.users, deployments, deploy.NewArtifacts(s.db, s.blobs), packages, s.db, s.cfg.Now}),
+		Identity: s.users, Spaces: docs, Areas: areas(parts{docs, s.users, deployments, deploy.NewArtifacts(s.db, s.blobs), packages, s.db, s.cfg.Now, s.identity.Thumbprint()}),
 		Version: APIVersion, InstallationID: guid(install), SessionKey: sessionKey, SecureCookies: s.cfg.TLSCert != "",
 		Ready: s.ready, Now: s.cfg.Now, NewID: newGUID, Log: s.cfg.Logger,
 	})
@@ -169,6 +169,14 @@ func (s *Server) Thumbprint() string { return s.identity.Thumbprint() }
 // Run serves until ctx ends, then lets requests finish for up to Config.Grace.
 // Scripts on machines go on; the next start takes their results in.
 func (s *Server) Run(ctx context.Context) error {
+	err := s.runParts(ctx)
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))) {
+		return nil // asked to stop, maybe before it had begun
+	}
+	return err
+}
+
+func (s *Server) runParts(ctx context.Context) error {
 	if err := s.engine.Begin(ctx); err != nil {
 		return err
 	}
@@ -193,11 +201,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return s.db.FatalError() // a lost fsync: recover from disk (fault 22)
 		}
 	})
-	err := group.Wait()
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
+	return group.Wait()
 }
 
 // sealAudit chains the audit's new records about once a second (design 4), and

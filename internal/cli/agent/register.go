@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
@@ -47,7 +48,8 @@ func register(c *console.Console) *cobra.Command {
 			"`slipway agent install`.\n\n" +
 			"A name that is registered already is refused. With --force this machine takes the name over, and the\n" +
 			"key that had it is revoked at once.",
-		Example: "  slipway agent register --environment Production --role web --trust 7F…\n" +
+		Example: "  slipway agent register --environment Production --role web\n" +
+			"  slipway agent register --environment Production --role web --trust 7F…\n" +
 			"  slipway agent register --token REG-… --trust 7F… --comms-style TentacleActive",
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd.Context(), c) },
 	}
@@ -58,7 +60,7 @@ func register(c *console.Console) *cobra.Command {
 	f.StringArrayVarP(&r.environments, "environment", "e", nil, "environment the machine belongs to (repeat)")
 	f.StringArrayVar(&r.roles, "role", nil, "role of the machine (repeat)")
 	f.StringVar(&r.policy, "policy", "", "machine policy (default: the default one)")
-	f.StringVar(&r.trust, "trust", "", "thumbprint of the server (`slipway server thumbprint` shows it); only it may give orders")
+	f.StringVar(&r.trust, "trust", "", "thumbprint of the server (`slipway server thumbprint` shows it); only it may give orders (default with an API key: what the server says over HTTPS or loopback)")
 	f.StringVar(&r.style, "comms-style", passive, "TentaclePassive: the server connects to this machine; TentacleActive: it connects to the server")
 	f.StringVar(&r.hostname, "public-hostname", "", "name or address the server reaches this machine by (default: its host name)")
 	f.IntVar(&r.port, "port", agent.DefaultListenPort, "port to listen on")
@@ -88,6 +90,7 @@ func (r *registration) run(ctx context.Context, c *console.Console) error {
 		if r.trust, err = serverThumbprint(ctx, cl); err != nil {
 			return err
 		}
+		c.Notef("This machine will take orders from the server with the thumbprint %s only.", console.Printable(r.trust))
 	}
 	identity, err := agent.Identity(r.home, r.name, c.Now(), rand.Reader)
 	if err != nil {
@@ -295,12 +298,27 @@ func (r *registration) done(ctx context.Context, c *console.Console, cl *client.
 }
 
 // serverThumbprint asks the server for its thumbprint over the API: whoever
-// trusts the API's address with his key may trust it with this.
+// trusts the API's address with his key may trust it with this. Where anybody
+// on the way could answer in its place, it is not asked.
 func serverThumbprint(ctx context.Context, cl *client.Client) (string, error) {
+	if !authentic(cl.URL()) {
+		return "", console.Usagef("--trust is missing: %s is plain HTTP, so the server's thumbprint has to come from you; `slipway server thumbprint` on the server shows it", cl.URL())
+	}
 	var certificate struct{ Thumbprint string }
 	err := cl.Get(ctx, "/api/configuration/certificates/certificate-global", nil, &certificate)
 	if resource.CodeOf(err) == resource.NotFound || err == nil && certificate.Thumbprint == "" {
 		return "", console.Usagef("--trust is missing: `slipway server thumbprint` on the server shows what to give")
 	}
 	return strings.ToUpper(certificate.Thumbprint), err
+}
+
+// authentic says whether what comes from the address comes from the server:
+// over TLS, or without leaving this machine.
+func authentic(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Scheme == "https" || err == nil && ip.Unmap().IsLoopback() || strings.EqualFold(u.Hostname(), "localhost")
 }
