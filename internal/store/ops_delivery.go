@@ -143,6 +143,14 @@ func Artifacts(tx *Tx, task string) ([]Artifact, error) {
 		func(r *sql.Rows, a *Artifact) error { return r.Scan(&a.Attempt, &a.Item, &a.Name, &a.Size, &a.SHA256) }, task)
 }
 
+// IsArtifact says whether an attempt handed in a file with these bytes.
+func IsArtifact(tx *Tx, sha256 string) (is bool, err error) {
+	if err := tx.queryRow(`SELECT EXISTS (SELECT 1 FROM attempt_artifact WHERE sha256 = $1)`, sha256).Scan(&is); err != nil {
+		return false, fmt.Errorf("look for artifact %s: %w", sha256, err)
+	}
+	return is, nil
+}
+
 // HoldSession records a link that gets no work, with the reason: its identity
 // is in use twice, or its start counter went back. The counter that the row
 // knows stays. The rollouts that the machine works in hear that it is lost.

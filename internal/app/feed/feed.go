@@ -207,7 +207,8 @@ func versionKey(text string) string {
 	return b.String()
 }
 
-// dropUnused deletes bytes that no package, no release and no other push names.
+// dropUnused deletes bytes that no package, release or artifact and no other
+// push names.
 func (s *Service) dropUnused(ctx context.Context, sha256 string) error {
 	ctx = context.WithoutCancel(ctx) // the client may be gone; its bytes go too
 	if sha256 == "" {
@@ -217,6 +218,11 @@ func (s *Service) dropUnused(ctx context.Context, sha256 string) error {
 	defer s.naming.Unlock()
 	used := s.pushing[sha256] > 0
 	err := s.db.Read(ctx, func(tx *store.Tx) error {
+		artifact, err := store.IsArtifact(tx, sha256)
+		if err != nil {
+			return err
+		}
+		used = used || artifact
 		for kind, field := range map[*resource.Kind]string{resource.PackageKind: "Sha256", resource.ReleaseKind: "SelectedPackages.Sha256"} {
 			n, err := store.CountDocs(tx, kind, store.Query{AllSpaces: true, Where: map[string][]string{field: {sha256}}})
 			if err != nil {

@@ -234,7 +234,8 @@ func TestPushAgain(t *testing.T) {
 }
 
 // TestDeleteKeepsWhatReleasesName: a release can be deployed again after its
-// package was deleted or overwritten (fault 44, abuse 51, 94).
+// package was deleted or overwritten (fault 44, abuse 51, 94), and an artifact
+// with the bytes of a deleted package can still be read.
 func TestDeleteKeepsWhatReleasesName(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -257,6 +258,15 @@ func TestDeleteKeepsWhatReleasesName(t *testing.T) {
 	check(t, r.Delete(t.Context(), everything(), space, loose.ID))
 	if left := r.stored(); len(left) != 1 || left[0] != named.Sha256 {
 		t.Errorf("blobs: %v, want %s alone", left, named.Sha256)
+	}
+	handedIn, _, err := r.push("Shop.3.0.0.zip", archive(t, "handed-in.txt"), feed.FailIfExists)
+	check(t, err)
+	storetest.Write(t, r.db, func(tx *store.Tx) error {
+		return store.SaveArtifact(tx, &store.Artifact{Attempt: "ServerTasks-1.0.0.Machines-1.1", Item: "0", Name: "shop.zip", Size: 1, SHA256: handedIn.Sha256})
+	})
+	check(t, r.Delete(t.Context(), everything(), space, handedIn.ID))
+	if left := r.stored(); len(left) != 2 {
+		t.Errorf("blobs: %v, want the artifact's beside %s", left, named.Sha256)
 	}
 	_, err = r.Get(t.Context(), everything(), space, named.ID)
 	refusedFor(t, err, resource.NotFound)

@@ -167,6 +167,7 @@ CREATE TABLE attempt_artifact (
   sha256 TEXT NOT NULL,
   PRIMARY KEY (attempt_id, item)
 );
+CREATE INDEX attempt_artifact_bytes ON attempt_artifact (sha256);
 
 CREATE TABLE output_variable (
   rollout_id TEXT NOT NULL,
