@@ -131,7 +131,7 @@ func (s *Service) failed(err error) error {
 	if s.checkJournal() {
 		return connect.NewError(connect.CodeUnavailable, errors.New("the agent's disk failed; the agent restarts"))
 	}
-	return connect.NewError(codeOf(err), err)
+	return connect.NewError(CodeOf(err), err)
 }
 
 // checkJournal ends the process when its journal has ended.
@@ -143,7 +143,8 @@ func (s *Service) checkJournal() (broken bool) {
 	return err != nil
 }
 
-func codeOf(err error) connect.Code {
+// CodeOf is the code on the wire of an error of Core.
+func CodeOf(err error) connect.Code {
 	if known, ok := errors.AsType[*connect.Error](err); ok {
 		return known.Code()
 	}
