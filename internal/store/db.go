@@ -47,6 +47,8 @@ type DB struct {
 	folder  string
 	writer  *sql.DB
 	reader  *sql.DB
+	writes  *statements
+	reads   *statements
 	logs    *Logs
 	dialect dialect.Dialect
 	keys    *secret.Keyring
@@ -107,6 +109,7 @@ func (db *DB) openMain(ctx context.Context, path string) (err error) {
 	}
 	db.reader.SetMaxOpenConns(readers)
 	db.reader.SetMaxIdleConns(readers)
+	db.writes, db.reads = newStatements(db.writer), newStatements(db.reader)
 	return db.loadDataKeys(ctx)
 }
 

@@ -19,6 +19,7 @@ type Tx struct {
 	ctx     context.Context //nolint:containedctx // a Tx lives only as long as the call that its context is of
 	db      *DB
 	tx      *sql.Tx
+	texts   *statements
 	now     time.Time
 	write   bool
 	by      resource.Actor
@@ -52,14 +53,23 @@ func (tx *Tx) exec(query string, args ...any) (sql.Result, error) {
 	if !tx.write {
 		return nil, errors.New("store: a write in a read transaction")
 	}
+	if stmt := tx.texts.of(tx.ctx, tx.tx, query); stmt != nil { //nolint:sqlclosecheck // its transaction closes it
+		return stmt.ExecContext(tx.ctx, args...)
+	}
 	return tx.tx.ExecContext(tx.ctx, query, args...)
 }
 
 func (tx *Tx) query(query string, args ...any) (*sql.Rows, error) {
+	if stmt := tx.texts.of(tx.ctx, tx.tx, query); stmt != nil { //nolint:sqlclosecheck // its transaction closes it
+		return stmt.QueryContext(tx.ctx, args...)
+	}
 	return tx.tx.QueryContext(tx.ctx, query, args...)
 }
 
 func (tx *Tx) queryRow(query string, args ...any) *sql.Row {
+	if stmt := tx.texts.of(tx.ctx, tx.tx, query); stmt != nil { //nolint:sqlclosecheck // its transaction closes it
+		return stmt.QueryRowContext(tx.ctx, args...)
+	}
 	return tx.tx.QueryRowContext(tx.ctx, query, args...)
 }
 
@@ -106,11 +116,12 @@ func (db *DB) writeOnce(ctx context.Context, fn func(tx *Tx) error) (need string
 	if err := db.FatalError(); err != nil {
 		return "", unavailable("The server lost a write to its disk and has to be restarted.", err)
 	}
+	db.writes.prepare(ctx)
 	sqlTx, err := db.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return "", db.watched(fmt.Errorf("begin: %w", err))
 	}
-	tx := &Tx{ctx: ctx, db: db, tx: sqlTx, now: db.now(), write: true, by: resource.SystemActor()}
+	tx := &Tx{ctx: ctx, db: db, tx: sqlTx, texts: db.writes, now: db.now(), write: true, by: resource.SystemActor()}
 	committed := false
 	defer func() {
 		if !committed {
@@ -157,10 +168,11 @@ func (db *DB) watched(err error) error {
 // Read runs fn on a snapshot of the last committed state. It never waits for a
 // writer.
 func (db *DB) Read(ctx context.Context, fn func(tx *Tx) error) (err error) {
+	db.reads.prepare(ctx)
 	sqlTx, err := db.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return translate(fmt.Errorf("begin: %w", err))
 	}
 	defer func() { err = translate(errors.Join(err, rollback(sqlTx))) }()
-	return fn(&Tx{ctx: ctx, db: db, tx: sqlTx, now: db.now(), by: resource.SystemActor()})
+	return fn(&Tx{ctx: ctx, db: db, tx: sqlTx, texts: db.reads, now: db.now(), by: resource.SystemActor()})
 }
