@@ -22,9 +22,16 @@ const (
 	piece = 256
 )
 
+// Database is the store as the engine uses it; *store.DB is one.
+type Database interface {
+	Read(ctx context.Context, f func(*store.Tx) error) error
+	Write(ctx context.Context, f func(*store.Tx) error) error
+	Watch(topic string) (wake <-chan struct{}, cancel func())
+}
+
 // Config is what an Engine needs.
 type Config struct {
-	DB     *store.DB
+	DB     Database
 	Node   string // this node's name, stable across restarts
 	Logger *slog.Logger
 	Now    func() time.Time
@@ -32,7 +39,7 @@ type Config struct {
 
 // Engine drives the rollouts that this node owns.
 type Engine struct {
-	db    *store.DB
+	db    Database
 	node  string
 	log   *slog.Logger
 	now   func() time.Time
