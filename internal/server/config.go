@@ -29,7 +29,7 @@ type Config struct {
 	AdminKey, AdminPassword string
 
 	Version string
-	Worker  Worker // nil: steps that run on the server wait for one
+	Worker  Worker       // nil: steps that run on the server wait for one
 	Logger  *slog.Logger // nothing is logged when nil
 	// Out is where a key that was made is shown. Without it the first start asks
 	// for AdminKey or AdminPassword.

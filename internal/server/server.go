@@ -169,19 +169,32 @@ func (s *Server) Thumbprint() string { return s.identity.Thumbprint() }
 // Run serves until ctx ends, then lets requests finish for up to Config.Grace.
 // Scripts on machines go on; the next start takes their results in.
 func (s *Server) Run(ctx context.Context) error {
-	err := s.runParts(ctx)
-	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))) {
-		return nil // asked to stop, maybe before it had begun
+	if err := s.engine.Begin(ctx); err != nil {
+		return s.outcome(ctx.Err() != nil, err)
+	}
+	s.ran = true
+	group, parts := errgroup.WithContext(ctx)
+	s.start(parts, group)
+	err := group.Wait()
+	// The first to end the parts is their cause: one of them, or the caller.
+	asked := ctx.Err() != nil && errors.Is(context.Cause(parts), context.Cause(ctx))
+	return s.outcome(asked, err)
+}
+
+// outcome is what Run returns for a part's error. In a server that was asked to
+// stop, parts and transactions that were cut off are no failure; a lost fsync is.
+func (s *Server) outcome(asked bool, err error) error {
+	if fatal := s.db.FatalError(); fatal != nil {
+		return fatal
+	}
+	if asked && err != nil {
+		s.cfg.Logger.Info("cut off by the stop", "error", err)
+		return nil
 	}
 	return err
 }
 
-func (s *Server) runParts(ctx context.Context) error {
-	if err := s.engine.Begin(ctx); err != nil {
-		return err
-	}
-	s.ran = true
-	group, ctx := errgroup.WithContext(ctx)
+func (s *Server) start(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error { return s.engine.Run(ctx) })
 	group.Go(func() error { return s.gateway.Run(ctx) })
 	group.Go(func() error { return s.fleet.Run(ctx) })
@@ -201,7 +214,6 @@ func (s *Server) runParts(ctx context.Context) error {
 			return s.db.FatalError() // a lost fsync: recover from disk (fault 22)
 		}
 	})
-	return group.Wait()
 }
 
 // sealAudit chains the audit's new records about once a second (design 4), and
