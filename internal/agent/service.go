@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -49,6 +50,9 @@ type Service struct {
 	deps Deps
 	core *Core
 
+	spawned  atomic.Int64 // shims that were started
+	watching atomic.Int64 // attempts that are open
+
 	wg         sync.WaitGroup
 	background context.Context //nolint:containedctx // the service's own run
 	probes     chan struct{}
@@ -79,6 +83,7 @@ func NewService(ctx context.Context, home string, journal *Journal, deps Deps) *
 		background: ctx, probes: make(chan struct{}, maxProbes),
 	}
 	s.sweep()
+	s.wg.Go(s.trim)
 	for _, at := range s.core.List() {
 		if at.Phase != Ended {
 			s.watch(newRun(at.ID, at.Phase))
@@ -181,6 +186,7 @@ func orderOf(attempt, rollout string, epoch int64) (Order, error) {
 // spawn starts the shim of an attempt whose start is durable. It is not in the
 // caller's hands any more whether the job starts; what came of it is judged.
 func (s *Service) spawn(folder Folder, payload []byte) *run {
+	s.spawned.Add(1)
 	r := newRun(folder.Attempt, Starting)
 	exited := make(chan struct{})
 	r.exited = exited
