@@ -515,7 +515,7 @@ func TestShimKilledIsUnknown(t *testing.T) {
 		m := newMachine(t)
 		pids := filepath.Join(t.TempDir(), "pids")
 		m.run("A-1", "echo said; echo $PPID $$ >"+pids+"; exec sleep 300")
-		wait(t, "the script runs", func() bool { return len(lines(pids)) == 2 })
+		wait(t, "the script runs", func() bool { return len(lines(pids)) == 2 && m.query("A-1").GetLogLength() == 5 })
 		shim, _ := strconv.Atoi(lines(pids)[0])
 		script, _ := strconv.Atoi(lines(pids)[1])
 		if together {
