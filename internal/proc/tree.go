@@ -15,7 +15,8 @@ type Options struct {
 	Name string
 	// Sole says that this process runs nothing but this tree, one after the
 	// other: every descendant of this process then belongs to it, and with
-	// AdoptOrphans daemons do too.
+	// AdoptOrphans daemons do too. On Windows the request to end is a Ctrl+C
+	// that this process hears as well and has to catch.
 	Sole bool
 }
 

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"syscall"
@@ -13,12 +14,13 @@ import (
 // net is the job object that the tree lives in. Processes cannot leave it.
 type net struct {
 	root Ref
+	sole bool
 	job  windows.Handle
 }
 
 // start creates the process suspended, puts it into the job, and lets it run:
 // it cannot start anything outside.
-func start(cmd *exec.Cmd, _ Options) (*net, error) {
+func start(cmd *exec.Cmd, o Options) (*net, error) {
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
 		return nil, err
@@ -26,7 +28,10 @@ func start(cmd *exec.Cmd, _ Options) (*net, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.CreationFlags |= windows.CREATE_SUSPENDED | windows.CREATE_NEW_PROCESS_GROUP
+	cmd.SysProcAttr.CreationFlags |= windows.CREATE_SUSPENDED
+	if !o.Sole {
+		cmd.SysProcAttr.CreationFlags |= windows.CREATE_NEW_PROCESS_GROUP
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, windows.CloseHandle(job))
 	}
@@ -36,7 +41,7 @@ func start(cmd *exec.Cmd, _ Options) (*net, error) {
 		_ = cmd.Wait()
 		return nil, errors.Join(err, windows.CloseHandle(job))
 	}
-	return &net{root: root, job: job}, nil
+	return &net{root: root, sole: o.Sole, job: job}, nil
 }
 
 func confine(job windows.Handle, pid int) (Ref, error) {
@@ -96,9 +101,15 @@ func (n *net) members() ([]Ref, error) {
 	return refs, nil
 }
 
-// ask sends Ctrl+Break to the root's group, which shares the caller's console.
-// Without a console, as in a plain service, nobody can be asked.
+// ask sends Ctrl+C to all on the console of a sole tree, the caller among them:
+// what PowerShell and Python clean up after. Others hear Ctrl+Break, the only
+// event that a group can be sent, which many programs end at without cleaning
+// up. Without a console, as in a plain service, nobody can be asked.
 func (n *net) ask([]Ref) {
+	if n.sole {
+		_ = windows.GenerateConsoleCtrlEvent(windows.CTRL_C_EVENT, 0)
+		return
+	}
 	_ = windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(n.root.PID))
 }
 
@@ -106,8 +117,19 @@ func (n *net) kill([]Ref) { _ = windows.TerminateJobObject(n.job, 137) }
 
 func exitCode(state *os.ProcessState) int { return state.ExitCode() }
 
-// AdoptOrphans does nothing: no process can leave its job object.
-func AdoptOrphans() error { return nil }
+// AdoptOrphans prepares this process to ask a sole tree to end: Ctrl+C, which is
+// off in a process that was started as a group, is on for it and its children.
+// No process can leave its job object, so there is nobody to adopt.
+func AdoptOrphans() error {
+	handler := windows.NewLazySystemDLL("kernel32.dll").NewProc("SetConsoleCtrlHandler")
+	if err := handler.Find(); err != nil {
+		return err
+	}
+	if done, _, err := handler.Call(0, 0); done == 0 {
+		return fmt.Errorf("turn Ctrl+C on: %w", err)
+	}
+	return nil
+}
 
 // SweepGroups does nothing: a job object goes with its last process.
 func SweepGroups() {}
