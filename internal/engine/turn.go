@@ -57,11 +57,14 @@ func Turn(tx Tx) error {
 	for i := range items {
 		f.fold(withBoxes(&items[i]))
 	}
-	if now := tx.Now(); len(items) < inboxPiece && len(tx.DueCells(now, 1)) > 0 {
+	if now := tx.Now(); len(items) < inboxPiece && (stepDue(f.work.Row.DueAt, now) || len(tx.DueCells(now, 1)) > 0) {
 		f.fold(rollout.Event{At: now, Kind: rollout.Timer, Since: tx.Since()})
 	}
 	return f.commit()
 }
+
+// stepDue says whether the time of a step is up.
+func stepDue(due, now int64) bool { return due != 0 && due <= now }
 
 // Start joins the machines found to a rollout that was just claimed, and
 // begins it.

@@ -68,6 +68,10 @@ const (
 	EventDeploymentSucceeded = "DeploymentSucceeded"
 	EventDeploymentFailed    = "DeploymentFailed"
 	EventDeploymentResumed   = "DeploymentResumed"
+	EventGuidedFailure       = "GuidedFailureInterruptionRaised"
+	EventManualIntervention  = "ManualInterventionInterruptionRaised"
+	EventInterruptionTaken   = "InterruptionResponsibilityTaken"
+	EventInterruptionAnswer  = "InterruptionSubmitted"
 	EventTaskCanceled        = "TaskCanceled"
 	EventTaskQueued          = "TaskQueued"
 	EventTaskSucceeded       = "TaskSucceeded"
@@ -93,9 +97,10 @@ const (
 func EventCategories() []string {
 	return []string{
 		EventAPIKeyCreated, EventAPIKeyRevoked, EventCreated, EventDeleted, EventDeploymentFailed, EventDeploymentQueued,
-		EventDeploymentResumed, EventDeploymentStarted, EventDeploymentSucceeded, EventLoginFailed, EventLoginSucceeded,
+		EventDeploymentResumed, EventDeploymentStarted, EventDeploymentSucceeded, EventGuidedFailure, EventInterruptionTaken, EventInterruptionAnswer,
+		EventLoginFailed, EventLoginSucceeded,
 		EventMachineAdded, EventMachineDeleted, EventMachineDisabled, EventMachineEnabled, EventMachineHealthy,
-		EventMachineUnavailable, EventMachineUnhealthy, EventModified, EventPackageDeleted, EventPackageUploaded, EventRefused,
+		EventMachineUnavailable, EventMachineUnhealthy, EventManualIntervention, EventModified, EventPackageDeleted, EventPackageUploaded, EventRefused,
 		EventTaskCanceled, EventTaskFailed, EventTaskQueued, EventTaskStateChanged, EventTaskSucceeded,
 	}
 }

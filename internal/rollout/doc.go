@@ -13,20 +13,35 @@
 //	   │                 │
 //	   └─────Cancel──────┴──► Canceling ──no open cell──► Canceled
 //
-// A step, opened and closed in order; a closed step never reopens:
+// A step, opened and closed in order, those that start together together; a
+// closed step never reopens:
 //
 //	Pending ──► Open ──► Succeeded | Failed | Skipped | Canceled
+//
+// It admits members while its window has room, until all went through, more of
+// them have failed than it tolerates, or its time is up.
 //
 // A member passes through the actions of an open step one after the other;
 // each is a cell:
 //
 //	            ┌─── condition says no ──────────────► Skipped
-//	(none) ─────┤
-//	            └► Waiting ──SlotGranted──► Running ──Ended──► Succeeded | Failed
-//	                 ▲  │                     │                | TimedOut | Canceled
-//	                 │  │                     │                | Unknown
-//	  NotStarted ────┘  └──Cancel─► Canceled  └──Gone──► Superseded
-//	  (retried, with a pause; at last Failed or NotDeployed)
+//	(none) ─────┼─── manual intervention ────────────► Interrupted
+//	            └► Waiting ──SlotGranted──► Running ──Ended──► Succeeded
+//	                 ▲  │                     │ │
+//	                 │  └──Cancel─► Canceled  │ └──Gone──► Superseded
+//	                 │                        ▼
+//	                 ├── pause ── NotStarted, or a retry that the action declares
+//	                 │                        │ else, where people decide
+//	                 │                        ▼
+//	                 └──────── Retry ─── Interrupted ──Ignore──► Ignored
+//	                                       │ │ └──Proceed──► Succeeded
+//	                                       │ └────Exclude, Gone──► Superseded
+//	                                       └──Fail, Abort, deadline, or where nobody
+//	                                          is asked──► Failed | TimedOut | Unknown
+//	                                                      | NotDeployed
+//
+// The time limit of an action or a step asks its attempts to end; those that do
+// have TimedOut, one that does not is Unknown.
 //
 // Terminal states never change (invariant I7), but for one that never was more
 // than a wait: a cell Skipped because another member runs the action once opens

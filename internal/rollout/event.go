@@ -12,6 +12,7 @@ type Event struct {
 	End     *End     `json:",omitempty"` // Ended
 	Member  string   `json:",omitempty"` // Lost, Back, Gone
 	By      string   `json:",omitempty"` // Cancel: who; Gone: why
+	Answer  *Answer  `json:",omitempty"` // Answered; Cell says where it was asked
 	// Since is when the owner that looks at the clock began, for Timer: time in
 	// which no owner ran is nobody's silence (P2).
 	Since int64 `json:",omitempty"`
@@ -47,6 +48,8 @@ const (
 	Timer EventKind = "Timer"
 	// Cancel asks for the end.
 	Cancel EventKind = "Cancel"
+	// Answered brings a person's answer to an interruption.
+	Answered EventKind = "Answered"
 )
 
 // End is how an attempt ended, as its agent reported it.

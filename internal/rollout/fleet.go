@@ -5,8 +5,9 @@ import "fmt"
 // lost starts the patience of every attempt that runs on the machine.
 func (t *turn) lost(machine string) {
 	t.eachOpen(Filter{Executor: machine}, func(c *Cell) {
-		if due := t.at + c.Patience; c.State == CellRunning && (c.DueAt == 0 || c.DueAt > due) {
-			c.DueAt = due
+		if due := t.at + c.Patience; c.State == CellRunning && (c.SilentAt == 0 || c.SilentAt > due) {
+			c.SilentAt = due
+			c.aim()
 			t.w.saveCell(c)
 		}
 	})
@@ -19,8 +20,9 @@ func (t *turn) back(machine string) {
 		return
 	}
 	t.eachOpen(Filter{Executor: machine}, func(c *Cell) {
-		if a := t.w.attempt(c.Attempt); c.State == CellRunning && c.DueAt != 0 && a != nil && a.StartedAt != 0 {
-			c.DueAt = 0
+		if a := t.w.attempt(c.Attempt); c.State == CellRunning && c.SilentAt != 0 && !c.Ending && a != nil && a.StartedAt != 0 {
+			c.SilentAt = 0
+			c.aim()
 			t.w.saveCell(c)
 		}
 	})
@@ -64,51 +66,74 @@ func (t *turn) leave(m *Member, state MemberState, why string) {
 	m.State, m.Reason = state, why
 	t.w.saveMember(m)
 	t.inScope(m, -1)
-	if step := t.w.Row.Step; step >= 0 && step < len(t.p.Steps) && t.p.Steps[step].Covers(m) && m.Ord <= t.w.step(step).Cursor {
-		// it was admitted, so it is counted as done when its cell closes
-		row := t.w.step(step)
-		row.Scope++
-		t.w.saveStep(row)
+	for _, row := range t.openSteps() {
+		if t.p.Steps[row.Index].Covers(m) && m.Ord <= row.Cursor {
+			// it was admitted, so it is counted as done when its cell closes
+			row.Scope++
+			t.w.saveStep(row)
+		}
 	}
 }
 
-// abandon ends the cell's attempt, if one is open: NotStarted where that is
-// proved, Unknown otherwise.
+// abandon ends the cell's attempt, if one is open, and says what is known of the
+// cell: NotStarted where it is proved that no attempt ran, Failed where an
+// earlier one did, Unknown otherwise.
 func (t *turn) abandon(c *Cell, why string) Outcome {
+	before := OutcomeNotStarted
+	if c.Ran {
+		before = OutcomeFailed
+	}
 	a := t.w.attempt(c.Attempt)
 	if c.State != CellRunning || a == nil || a.Outcome != OutcomeNone {
-		return OutcomeNotStarted
+		return before
 	}
-	end := &End{Outcome: OutcomeUnknown, Reason: why}
 	if a.SentAt == 0 {
-		end.Outcome = OutcomeNotStarted
 		t.do(Effect{Kind: Withdraw, Attempt: a.ID, Machine: a.Executor})
+		t.closeAttempt(a, &End{Outcome: OutcomeNotStarted, Reason: why})
+		return before
 	}
-	t.closeAttempt(a, end)
-	return end.Outcome
+	t.closeAttempt(a, &End{Outcome: OutcomeUnknown, Reason: why})
+	return OutcomeUnknown
 }
 
-// timer looks at the cells that are due: pauses that are over, and machines
-// whose patience has run out. since is when the owner that looks began: after a
-// restart each machine has its patience to come back.
+// timer looks at the steps and cells that are due: pauses that are over, answers
+// and scripts whose time is up, and machines whose patience has run out. since
+// is when the owner that looks began: after a restart each machine has its
+// patience to come back.
 func (t *turn) timer(since int64) {
 	if t.w.Row.State.Terminal() {
 		return
+	}
+	for _, step := range t.openSteps() {
+		if step.DueAt != 0 && step.DueAt <= t.at && t.w.Row.State == Running {
+			t.stepTimeUp(step)
+		}
 	}
 	for _, c := range t.w.dueCells(t.at, piece) {
 		switch {
 		case c.State == CellWaiting && t.w.Row.State == Running:
 			t.retry(c)
-		case c.State == CellRunning && since+c.Patience > t.at:
-			c.DueAt = since + c.Patience
-			t.w.saveCell(c)
-		case c.State == CellRunning:
-			t.silent(c)
+		case c.State == CellInterrupted && t.w.Row.State == Running:
+			t.unanswered(c)
+		case c.State == CellRunning && c.SilentAt != 0 && c.SilentAt <= t.at:
+			t.outOfPatience(c, since)
+		case c.State == CellRunning && c.LimitAt != 0 && t.w.Row.State == Running:
+			t.endAttempt(c)
 		default:
-			c.DueAt = 0
+			c.DueAt, c.LimitAt = 0, 0
 			t.w.saveCell(c)
 		}
 	}
+}
+
+func (t *turn) outOfPatience(c *Cell, since int64) {
+	if since+c.Patience > t.at {
+		c.SilentAt = since + c.Patience
+		c.aim()
+		t.w.saveCell(c)
+		return
+	}
+	t.silent(c)
 }
 
 func (t *turn) retry(c *Cell) {
@@ -126,27 +151,33 @@ func (t *turn) retry(c *Cell) {
 // other machines go on; this one is listed as not deployed.
 func (t *turn) silent(c *Cell) {
 	why := fmt.Sprintf("%s did not answer for %d s", t.nameOf(c.Executor), c.Patience/1000)
+	if c.Ending {
+		why = fmt.Sprintf("%s did not say that it had ended, %d s after its time limit", t.nameOf(c.Executor), cancelPatience/1000)
+	}
 	outcome := t.abandon(c, why)
 	state := CellUnknown
-	if outcome == OutcomeNotStarted {
+	switch {
+	case outcome == OutcomeNotStarted && t.w.Row.State == Canceling:
+		state = CellCanceled
+	case outcome == OutcomeNotStarted:
 		state = CellNotDeployed
-	}
-	if t.w.Row.State == Canceling {
-		if outcome == OutcomeNotStarted {
-			state = CellCanceled
-		}
-		t.closeCell(c, state, why)
-		return
+	case outcome == OutcomeFailed:
+		state = CellFailed
 	}
 	m := t.w.member(c.Member)
-	if c.Executor == c.Member && !m.Worker && m.State == MemberLive {
+	switch {
+	case t.w.Row.State == Canceling:
+		t.closeCell(c, state, why)
+	case c.Executor == c.Member && !m.Worker && m.State == MemberLive && !c.Ending:
 		t.leave(m, MemberNotDeployed, why)
 		t.w.Row.Unavailable++
 		t.w.Row.Warnings++
 		t.say("Warning", c.CellKey, "%s; its attempt is %s. It is not deployed; the other machines go on.", why, state)
 		t.onceLeft(c, outcome)
+		t.closeCell(c, state, why)
+	default:
+		t.failed(c, t.w.attempt(c.Attempt), state, why)
 	}
-	t.closeCell(c, state, why)
 }
 
 // cancel ends the rollout from any state.
@@ -161,9 +192,10 @@ func (t *turn) cancel(by string) {
 		w.Row.State = Canceling
 		w.Row.CanceledBy = by
 		t.say("Warning", whole, "Canceled by %s: running scripts are ended.", by)
-		step := w.step(w.Row.Step)
-		step.State, step.Reason = StepCanceled, "canceled by "+by
-		w.saveStep(step)
+		for _, step := range t.openSteps() {
+			step.State, step.Reason, step.DueAt = StepCanceled, "canceled by "+by, 0
+			w.saveStep(step)
+		}
 	case Canceling, Succeeded, Failed, Canceled:
 	}
 }
@@ -182,9 +214,11 @@ func (t *turn) cancelCells() {
 		t.again = next != nil
 	}
 	if w.Row.CancelDone && w.Row.OpenCells == 0 {
-		if step := w.step(w.Row.Step); step.EndedAt == 0 {
-			step.EndedAt = t.at
-			w.saveStep(step)
+		for i := max(w.Row.Step, 0); i < min(t.p.together(w.Row.Step), len(t.p.Steps)); i++ {
+			if step := w.step(i); step.State == StepCanceled && step.EndedAt == 0 {
+				step.EndedAt = t.at
+				w.saveStep(step)
+			}
 		}
 		w.Row.Error = "Canceled by " + w.Row.CanceledBy + "."
 		t.finish(Canceled)
@@ -193,12 +227,17 @@ func (t *turn) cancelCells() {
 
 func (t *turn) cancelCell(c *Cell) {
 	a := t.w.attempt(c.Attempt)
+	if c.State == CellInterrupted {
+		t.closeCell(c, CellCanceled, "canceled while it waited for an answer")
+		return
+	}
 	if c.State == CellWaiting || a == nil || a.SentAt == 0 {
 		t.abandon(c, "canceled before it started")
 		t.closeCell(c, CellCanceled, "canceled before it started")
 		return
 	}
-	c.DueAt = t.at + cancelPatience
+	c.SilentAt, c.LimitAt = t.at+cancelPatience, 0
+	c.aim()
 	t.w.saveCell(c)
 	t.do(Effect{Kind: CancelAttempt, Attempt: a.ID, Machine: a.Executor, GraceMS: cancelGrace})
 }

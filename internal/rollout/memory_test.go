@@ -25,6 +25,8 @@ type memory struct {
 	cancels       []string
 	notes         []rollout.Note
 	finished      []rollout.State
+	asked         []*rollout.Interruption
+	open          map[int]*rollout.Interruption // not answered or withdrawn yet
 }
 
 func newMemory(task string) *memory {
@@ -35,6 +37,7 @@ func newMemory(task string) *memory {
 		cells:    map[rollout.CellKey]rollout.Cell{},
 		attempts: map[string]rollout.Attempt{},
 		slots:    map[string][]rollout.CellKey{},
+		open:     map[int]*rollout.Interruption{},
 	}
 }
 
@@ -186,6 +189,14 @@ func (m *memory) save(c rollout.Changes) {
 		}
 	}
 	m.outputs = append(m.outputs, c.Outputs...)
+	m.asked = append(m.asked, c.Asked...)
+	m.written += len(c.Asked) + len(c.Closed)
+	for _, q := range c.Asked {
+		m.open[q.N] = q
+	}
+	for _, closed := range c.Closed {
+		delete(m.open, closed.N)
+	}
 }
 
 // send marks every waiting start as sent and accepted, and returns them.
@@ -205,6 +216,24 @@ func (m *memory) end(p *rollout.Plan, at int64, id string, outcome rollout.Outco
 	m.fold(p, rollout.Event{At: at, Kind: rollout.Ended, Attempt: id, End: &rollout.End{
 		Outcome: outcome, Reason: string(outcome), Retry: outcome == rollout.OutcomeNotStarted,
 	}})
+}
+
+// answer is what a person says to the only open question.
+func (m *memory) answer(p *rollout.Plan, at int64, guidance rollout.Guidance) {
+	for _, q := range m.open {
+		m.answerTo(p, at, q, guidance)
+		return
+	}
+}
+
+func (m *memory) answerTo(p *rollout.Plan, at int64, q *rollout.Interruption, guidance rollout.Guidance) {
+	m.fold(p, rollout.Event{At: at, Kind: rollout.Answered, Cell: &q.Cell, Answer: &rollout.Answer{
+		Interruption: q.N, Guidance: guidance, By: "ann", ByID: "Users-2", Notes: "checked",
+	}})
+}
+
+func (m *memory) state(step, action int, member string) rollout.CellState {
+	return m.cells[rollout.CellKey{Step: step, Action: action, Member: "Machines-" + member}].State
 }
 
 func (m *memory) join(p *rollout.Plan, machines ...rollout.Member) {

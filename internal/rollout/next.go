@@ -8,6 +8,11 @@ const (
 	piece = 64
 	// maxTries bounds the attempts at a cell that provably never started.
 	maxTries = 8
+	// unknownTries is how often an idempotent action is tried again by itself
+	// after an attempt whose end is not known.
+	unknownTries = 3
+	// maxBackoff bounds the pause before a retry, in milliseconds.
+	maxBackoff = 600_000
 	// cancelGrace is how long a script has between the polite request to end
 	// and the kill of its tree; cancelPatience is how long an agent may take to
 	// report it.
@@ -46,6 +51,8 @@ func Next(p *Plan, w *Working, e Event) []Effect {
 		t.timer(e.Since)
 	case Cancel:
 		t.cancel(e.By)
+	case Answered:
+		t.answered(*e.Cell, e.Answer)
 	case Continue:
 	}
 	t.settle()
@@ -95,11 +102,10 @@ func (t *turn) join(m *Member) {
 }
 
 // inScope adds the member to, or takes it from, the scope of the steps that
-// have not opened yet and of the open one.
+// have not opened yet and of the open ones.
 func (t *turn) inScope(m *Member, by int) {
 	for i := t.w.Row.Step; i < len(t.p.Steps); i++ {
-		if t.p.Steps[i].Covers(m) {
-			step := t.w.step(i)
+		if step := t.w.step(i); t.p.Steps[i].Covers(m) && (step.State == StepPending || step.State == StepOpen) {
 			step.Scope += by
 			t.w.saveStep(step)
 		}
@@ -128,32 +134,66 @@ func (t *turn) nameMissing() {
 }
 
 // settle carries the rollout on as far as one event may: it admits members to
-// the open step, closes it when nothing is left, and opens the next.
+// the open steps, closes those in which nothing is left, and opens the next.
 func (t *turn) settle() {
 	w := t.w
 	for w.Row.State == Running {
-		step := w.step(w.Row.Step)
-		t.admit(step)
-		if t.again || step.Active > 0 || !t.drained(step) {
+		open := false
+		for _, step := range t.openSteps() {
+			open = t.advance(step) || open
+		}
+		if open {
 			break
 		}
-		if !t.elect(step) {
-			t.closeStep(step)
-		}
+		t.openNext()
 	}
 	if w.Row.State == Canceling {
 		t.cancelCells()
 	}
+	t.w.Row.DueAt = t.stepsDue()
 	if t.again {
 		t.do(Effect{Kind: Again})
 	}
 }
 
-// drained says that the step admits no further member.
-func (t *turn) drained(step *StepRow) bool { return step.Exhausted || step.Failed > 0 }
+// openSteps are the steps that run now, in order: one, or those that started
+// together.
+func (t *turn) openSteps() []*StepRow {
+	var list []*StepRow
+	first := t.w.Row.Step
+	if first < 0 || first >= len(t.p.Steps) {
+		return nil
+	}
+	for i := first; i < t.p.together(first); i++ {
+		if step := t.w.step(i); step.State == StepOpen {
+			list = append(list, step)
+		}
+	}
+	return list
+}
 
-// admit lets members into the open step while its window has room. A failed
-// machine stops the step's remaining windows.
+// advance does what is left to do in a step and says whether it stays open.
+func (t *turn) advance(step *StepRow) bool {
+	if step.Ending {
+		t.endCells(step)
+	}
+	for {
+		t.admit(step)
+		if t.again || step.Active > 0 || !t.drained(step) {
+			return true
+		}
+		if !t.elect(step) {
+			t.closeStep(step)
+			return false
+		}
+	}
+}
+
+// drained says that the step admits no further member.
+func (t *turn) drained(step *StepRow) bool { return step.Exhausted || step.Stopped }
+
+// admit lets members into the open step while its window has room. More failed
+// machines than the step tolerates stop its remaining windows.
 func (t *turn) admit(step *StepRow) {
 	spec := &t.p.Steps[step.Index]
 	room := spec.Window.Size(step.Scope)
@@ -179,6 +219,8 @@ func (t *turn) admit(step *StepRow) {
 			case m.State != MemberLive || !spec.Covers(m):
 			case t.passed(step, m):
 				t.takeVacant(step, m)
+			case m.Failed && m.FailedIn <= t.w.Row.Step && spec.Condition == ConditionSuccess:
+				t.leaveOut(step, m)
 			default:
 				step.Active++
 				t.nextAction(step, m, 0)
@@ -187,37 +229,72 @@ func (t *turn) admit(step *StepRow) {
 	}
 }
 
-// openNext opens the first step after the current one that has something to
-// do, or ends the rollout.
+// leaveOut skips the step on a machine that failed in an earlier one, whose
+// failure was tolerated.
+func (t *turn) leaveOut(step *StepRow, m *Member) {
+	for i := range t.p.Steps[step.Index].Actions {
+		t.w.saveCell(&Cell{
+			CellKey: CellKey{Step: step.Index, Action: i, Member: m.ID}, State: CellSkipped,
+			Reason: "the machine failed in an earlier step", StartedAt: t.at, EndedAt: t.at,
+		})
+	}
+	step.Done++
+	t.w.saveStep(step)
+}
+
+// openNext opens the first step after those that were open which has something
+// to do, together with those that start with it, or ends the rollout.
 func (t *turn) openNext() {
-	for {
-		t.w.Row.Step++
-		if t.w.Row.Step >= len(t.p.Steps) {
-			t.finish(t.verdict())
-			return
+	next := 0
+	if t.w.Row.Step >= 0 {
+		next = t.p.together(t.w.Row.Step)
+	}
+	for ; next < len(t.p.Steps); next = t.p.together(next) {
+		t.w.Row.Step = next
+		failed, open := t.w.Row.Stopped > 0, false
+		for i := next; i < t.p.together(next); i++ {
+			open = t.openStep(t.w.step(i), failed) || open
 		}
-		step := t.w.step(t.w.Row.Step)
-		step.StartedAt = t.at
-		t.w.saveStep(step)
-		state, reason := t.stepOpens(step)
-		step.State, step.Reason = state, reason
-		if state == StepOpen {
+		if open {
 			return
-		}
-		step.EndedAt = t.at
-		if state == StepFailed {
-			t.w.Row.Failures++
 		}
 	}
+	t.w.Row.Step = len(t.p.Steps)
+	t.finish(t.verdict())
+}
+
+// openStep opens a step or says why it does not run. failed says whether the
+// rollout had failed before the steps that open together.
+func (t *turn) openStep(step *StepRow, failed bool) bool {
+	step.StartedAt = t.at
+	t.w.saveStep(step)
+	step.State, step.Reason = t.stepOpens(step, failed)
+	if step.State == StepOpen {
+		spec := &t.p.Steps[step.Index]
+		if spec.Limit > 0 {
+			step.DueAt = t.at + spec.Limit
+		}
+		if spec.Window.Percent > 0 {
+			t.say("Info", ofStep(step.Index), "Window: %d %% of %d machines, rounded down: %d at a time.",
+				spec.Window.Percent, step.Scope, spec.Window.Size(step.Scope))
+		}
+		return true
+	}
+	step.EndedAt = t.at
+	if step.State == StepFailed {
+		t.w.Row.Failures++
+		t.stop(step)
+	}
+	return false
 }
 
 // stepOpens decides whether a step runs, and says why it does not.
-func (t *turn) stepOpens(step *StepRow) (StepState, string) {
+func (t *turn) stepOpens(step *StepRow, failed bool) (StepState, string) {
 	spec := &t.p.Steps[step.Index]
 	if reason := allSkipped(spec.Actions); reason != "" {
 		return StepSkipped, reason
 	}
-	run, reason, err := t.holds(spec.Condition, spec.Expression, t.w.Row.Failures > 0, "the rollout", nil, nil)
+	run, reason, err := t.holds(spec.Condition, spec.Expression, failed, "the rollout", step.Index, nil, nil)
 	if err != nil {
 		t.say("Error", ofStep(step.Index), "The condition of this step cannot be evaluated: %v", err)
 		return StepFailed, "condition cannot be evaluated"
@@ -256,16 +333,26 @@ func allSkipped(actions []Action) string {
 }
 
 func (t *turn) closeStep(step *StepRow) {
-	step.State, step.EndedAt = StepSucceeded, t.at
-	if step.Failed > 0 {
+	step.State, step.EndedAt, step.DueAt = StepSucceeded, t.at, 0
+	if step.Failed > 0 || step.Stopped {
 		step.State = StepFailed
-		if left := step.Scope - step.Done; left > 0 {
-			step.Reason = fmt.Sprintf("stopped after a failure; %d machines were not worked on", left)
-			t.say("Error", ofStep(step.Index), "A machine failed: the remaining %d machines of this step are not worked on.", left)
+		if left := step.Scope - step.Done; step.Stopped && left > 0 {
+			step.Reason += fmt.Sprintf("; %d machines were not worked on", left)
+			t.say("Error", ofStep(step.Index), "%s: the remaining %d machines of this step are not worked on.", t.whyStopped(step), left)
 		}
 	}
 	t.w.saveStep(step)
-	t.openNext()
+}
+
+func (t *turn) whyStopped(step *StepRow) string {
+	switch {
+	case step.Ending:
+		return "The time limit of this step has passed"
+	case step.Failed == 1:
+		return "A machine failed"
+	default:
+		return fmt.Sprintf("%d machines failed", step.Failed)
+	}
 }
 
 // verdict is the end of a rollout that ran through: green only when every live

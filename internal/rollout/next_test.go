@@ -416,9 +416,14 @@ func TestEveryHistoryEnds(t *testing.T) {
 				m.fold(p, rollout.Event{At: now - 150_000, Kind: rollout.Lost, Member: member.ID})
 			}
 			m.fold(p, rollout.Event{At: now, Kind: rollout.Timer})
+			for n := range len(m.asked) { // and people say no
+				if q := m.asked[n]; m.open[q.N] != nil {
+					m.answerTo(p, now, q, q.Choices[len(q.Choices)-1])
+				}
+			}
 			check(t, p, m)
 		}
-		if len(m.finished) != 1 || m.row.OpenCells != 0 {
+		if len(m.finished) != 1 || len(m.open) != 0 || m.row.OpenCells != 0 {
 			t.Fatalf("finished %v with %d open cells", m.finished, m.row.OpenCells)
 		}
 	})
@@ -434,15 +439,26 @@ func drawPlan(t *rapid.T) *rollout.Plan {
 			a.Condition = rapid.SampledFrom(conditions).Draw(t, "condition")
 			a.OnServer = rapid.Bool().Draw(t, "on server")
 			a.RunOnce = rapid.IntRange(0, 5).Draw(t, "once") == 0
+			a.Retries = rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(t, "retries")
+			a.Idempotent = rapid.IntRange(0, 3).Draw(t, "idempotent") == 0
+			a.Limit = rapid.SampledFrom([]int64{0, 0, 700}).Draw(t, "limit")
+			if rapid.IntRange(0, 9).Draw(t, "manual") == 0 {
+				a.Manual = &rollout.Manual{Instructions: "Look.", Within: rapid.SampledFrom([]int64{0, 3000}).Draw(t, "within")}
+			}
 			actions = append(actions, a)
 		}
 		s := step(fmt.Sprintf("s%d", i), rapid.SampledFrom([]string{"web", "db", "none", ""}).Draw(t, "role"), actions...)
 		s.Condition = rapid.SampledFrom(conditions).Draw(t, "step condition")
 		s.Window.Number = rapid.IntRange(0, 2).Draw(t, "window")
+		s.WithPrevious = i > 0 && rapid.IntRange(0, 2).Draw(t, "with previous") == 0
+		s.Tolerate = rapid.SampledFrom([]rollout.Tolerance{{}, {}, {All: true}, {Number: 1}, {Percent: 40}}).Draw(t, "tolerate")
+		s.Limit = rapid.SampledFrom([]int64{0, 0, 0, 5000}).Draw(t, "step limit")
 		steps = append(steps, s)
 	}
 	p := plan(steps...)
 	p.SkipUnavailable = rapid.Bool().Draw(t, "skip unavailable")
+	p.Guided, p.AskUnknown = rapid.Bool().Draw(t, "guided"), rapid.Bool().Draw(t, "ask unknown")
+	p.AnswerWithin = rapid.SampledFrom([]int64{0, 4000}).Draw(t, "answer within")
 	return p
 }
 
@@ -476,6 +492,9 @@ func drawEvent(t *rapid.T, p *rollout.Plan, m *memory, now int64, started map[st
 		if member := rapid.SampledFrom(m.members).Draw(t, "gone"); !member.Worker {
 			m.fold(p, rollout.Event{At: now, Kind: rollout.Gone, Member: member.ID, By: "test"})
 		}
+	case roll < 97 && len(m.asked) > 0: // also a second answer, and one to a question that is not asked any more
+		q := rapid.SampledFrom(m.asked).Draw(t, "question")
+		m.answerTo(p, now, q, rapid.SampledFrom(q.Choices).Draw(t, "answer"))
 	case roll == 99:
 		m.fold(p, rollout.Event{At: now, Kind: rollout.Cancel, By: "test"})
 	default:
@@ -499,9 +518,15 @@ func check(t *rapid.T, p *rollout.Plan, m *memory) {
 			t.Fatalf("member %s has two open cells in step %d", k.Member, k.Step)
 		}
 		active[k.Step][k.Member] = true
-		if k.Step != m.row.Step {
+		if m.steps[k.Step].State != rollout.StepOpen && m.steps[k.Step].State != rollout.StepCanceled {
 			t.Fatalf("open cell %v while step %d is open", k, m.row.Step)
 		}
+		if q := m.open[c.Interruption]; (c.State == rollout.CellInterrupted) != (q != nil && q.Cell == k) {
+			t.Fatalf("cell %+v and its question %+v", c, q)
+		}
+	}
+	if waiting := len(m.open); waiting > open {
+		t.Fatalf("%d questions, %d open cells", waiting, open)
 	}
 	if open != m.row.OpenCells {
 		t.Fatalf("%d open cells, the row counts %d", open, m.row.OpenCells)
@@ -533,7 +558,8 @@ func checkOnce(t *rapid.T, p *rollout.Plan, m *memory) {
 		if strings.HasPrefix(c.Reason, "runs once") {
 			left[once] = true
 		}
-		if a := m.attempts[c.Attempt]; c.Attempt != "" && a.Outcome != rollout.OutcomeNotStarted {
+		answered := p.Steps[k.Step].Actions[k.Action].Manual != nil && c.State == rollout.CellSucceeded
+		if a := m.attempts[c.Attempt]; c.Ran || answered || c.Attempt != "" && a.Outcome != rollout.OutcomeNotStarted {
 			if ran[once] == nil {
 				ran[once] = map[string]bool{}
 			}
@@ -559,7 +585,7 @@ func checkOnce(t *rapid.T, p *rollout.Plan, m *memory) {
 func checkGreen(t *rapid.T, m *memory) {
 	for k, c := range m.cells {
 		member := m.members[m.byID[k.Member]]
-		if member.State == rollout.MemberLive && c.State != rollout.CellSucceeded && c.State != rollout.CellSkipped {
+		if member.State == rollout.MemberLive && c.State != rollout.CellSucceeded && c.State != rollout.CellSkipped && c.State != rollout.CellIgnored {
 			t.Fatalf("green with cell %v in state %s", k, c.State)
 		}
 	}

@@ -37,16 +37,25 @@ func (t *turn) onceLeft(c *Cell, outcome Outcome) {
 		return
 	}
 	t.say("Error", c.CellKey, "%s runs once, and whether it ran to its end on %s is not known.", spec.Name, t.nameOf(c.Member))
+	t.loseOnce(step)
+}
+
+// loseOnce fails the step over a run-once action that nobody is known to have
+// run: whatever the step tolerates, it does not go on.
+func (t *turn) loseOnce(step *StepRow) {
 	t.w.Row.Failures++
 	step.Failed++
-	t.w.saveStep(step)
+	if step.Reason == "" {
+		step.Reason = "an action that runs once was not seen to its end"
+	}
+	t.stop(step)
 }
 
 // elect lets the members that have gone past a vacant run-once action through
 // the step again, once, to find one that takes it. It says whether the step
 // stays open for that.
 func (t *turn) elect(step *StepRow) bool {
-	if step.Failed > 0 {
+	if step.Stopped {
 		return false
 	}
 	for action, spec := range t.p.Steps[step.Index].Actions {
@@ -59,9 +68,7 @@ func (t *turn) elect(step *StepRow) bool {
 			return true
 		case holder == electing:
 			t.say("Error", ofStep(step.Index), "%s runs once; the machine that it was for has left, and there is no other to run it.", spec.Name)
-			t.w.Row.Failures++
-			step.Failed++
-			t.w.saveStep(step)
+			t.loseOnce(step)
 			return false
 		}
 	}
@@ -90,7 +97,7 @@ func (t *turn) takeVacant(step *StepRow, m *Member) {
 		if c := t.w.cell(key); c == nil || c.State != CellSkipped {
 			continue
 		}
-		if run, _ := t.actionRuns(step, m, key); run {
+		if run, _, _ := t.actionRuns(step, m, key); run {
 			step.Active++
 			step.Done--
 			t.openCell(step, m, key)

@@ -75,6 +75,11 @@ func (b variableBag) put(name, value string) {
 	b[strings.ToLower(name)] = PayloadVariable{Name: name, Value: value}
 }
 
+// literal puts a value that is never expanded.
+func (b variableBag) literal(name, value string) {
+	b[strings.ToLower(name)] = PayloadVariable{Name: name, Value: value, Literal: true}
+}
+
 func (b variableBag) secret(name string, ref SecretRef) {
 	b[strings.ToLower(name)] = PayloadVariable{Name: name, Secret: &ref}
 }

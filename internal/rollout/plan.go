@@ -60,6 +60,16 @@ type Plan struct {
 	// roles; otherwise that is a warning.
 	FailWithoutTargets bool `json:",omitempty"`
 
+	// Guided asks people what to do about an attempt that did not succeed,
+	// instead of failing its machine.
+	Guided bool `json:",omitempty"`
+	// AskUnknown asks people about an attempt whose end is not known even where
+	// the rollout is not Guided (P2); otherwise such a machine has failed.
+	AskUnknown bool `json:",omitempty"`
+	// AnswerWithin ends the wait for an answer about a failure after so many
+	// milliseconds: the machine has failed then. 0 waits for ever.
+	AnswerWithin int64 `json:",omitempty"`
+
 	resolve sync.Once // derived from Variables when first needed
 	values  *variables.Resolver
 }
@@ -82,6 +92,13 @@ type Step struct {
 	Roles      []string `json:",omitempty"` // none: runs once, on the server's worker
 	Window     Window
 	Actions    []Action
+	// WithPrevious opens the step together with the one before it: both run at
+	// the same time, and both look at the outcome of what was before them.
+	WithPrevious bool `json:",omitempty"`
+	// Tolerate is how many of its machines may fail before the step stops.
+	Tolerate Tolerance `json:",omitzero"`
+	// Limit ends the step after so many milliseconds; 0 never does.
+	Limit int64 `json:",omitempty"`
 }
 
 // Condition says when a step or an action runs.
@@ -116,6 +133,27 @@ type Action struct {
 	Skip string `json:",omitempty"`
 	// Receipt says that success needs a receipt for Packages[0] (design P1).
 	Receipt bool `json:",omitempty"`
+	// Retries is how often a failed or timed-out attempt is tried again by
+	// itself; Backoff is the first pause before that, in milliseconds, doubled
+	// each time.
+	Retries int   `json:",omitempty"`
+	Backoff int64 `json:",omitempty"`
+	// Idempotent says that the action may run twice: an attempt whose end is not
+	// known is tried again by itself (design 5.8).
+	Idempotent bool `json:",omitempty"`
+	// Limit ends an attempt so many milliseconds after its start; 0 never does.
+	Limit int64 `json:",omitempty"`
+	// Manual asks people instead of running anything.
+	Manual *Manual `json:",omitempty"`
+}
+
+// Manual is the question of a manual intervention.
+type Manual struct {
+	Instructions string   // a template over the variables that are not sensitive
+	Teams        []string `json:",omitempty"` // ids of the responsible ones
+	// Within is the deadline in milliseconds from the question; 0 is none.
+	// After it the answer counts as Abort.
+	Within int64 `json:",omitempty"`
 }
 
 // Package is a package the action needs, pinned by digest at the release.
@@ -164,6 +202,58 @@ func (w Window) Size(n int) int {
 	default:
 		return max(1, n)
 	}
+}
+
+// Tolerance is how many machines of a step may fail before it stops. The zero
+// Tolerance tolerates none.
+type Tolerance struct {
+	All     bool `json:",omitempty"`
+	Number  int  `json:",omitempty"`
+	Percent int  `json:",omitempty"`
+}
+
+// ParseTolerance reads Slipway.Step.FailurePolicy: "" or "Stop", "Continue",
+// or how many may fail, "3" or "10%".
+func ParseTolerance(text string) (Tolerance, error) {
+	text = strings.TrimSpace(text)
+	switch strings.ToLower(text) {
+	case "", "stop":
+		return Tolerance{}, nil
+	case "continue":
+		return Tolerance{All: true}, nil
+	}
+	digits, percent := strings.CutSuffix(text, "%")
+	n, err := strconv.Atoi(strings.TrimSpace(digits))
+	if err != nil || n < 0 || (percent && n > 100) {
+		return Tolerance{}, fmt.Errorf("failure policy %q: want Stop, Continue, a number of machines or 0%% to 100%%", text)
+	}
+	if percent {
+		return Tolerance{Percent: n}, nil
+	}
+	return Tolerance{Number: n}, nil
+}
+
+// Allows says whether the step goes on when failed of n machines have failed. A
+// percentage is exact: 1 % of 150 machines tolerates one, not two.
+func (t Tolerance) Allows(failed, n int) bool {
+	switch {
+	case t.All:
+		return true
+	case t.Percent > 0:
+		return failed*100 <= n*t.Percent
+	default:
+		return failed <= t.Number
+	}
+}
+
+// together is the index behind the last step that opens together with the one
+// at first.
+func (p *Plan) together(first int) int {
+	end := first + 1
+	for end < len(p.Steps) && p.Steps[end].WithPrevious {
+		end++
+	}
+	return end
 }
 
 // Hash is the SHA-256 of the plan, lower-case hex: what was approved is what

@@ -26,9 +26,10 @@ type Row struct {
 	// the order given to the next one.
 	Members int
 	NextOrd int64
-	// Failures counts failed cells, Unavailable the members that did not
-	// answer, Gone those superseded.
+	// Failures counts failed cells, Stopped the steps that were stopped by
+	// theirs, Unavailable the members that did not answer, Gone those that left.
 	Failures    int
+	Stopped     int
 	Unavailable int
 	Gone        int
 	Warnings    int
@@ -43,6 +44,11 @@ type Row struct {
 	CancelAfter *CellKey `json:",omitempty"`
 	CancelDone  bool
 	Error       string
+	// Interruptions counts the questions asked so far.
+	Interruptions int
+	// DueAt is when the first time limit of an open step ends, unix
+	// milliseconds; 0 means never.
+	DueAt int64
 }
 
 // StepState says where a step is.
@@ -74,22 +80,31 @@ type StepRow struct {
 	Active int
 	Done   int
 	Failed int
+	// Stopped: more machines failed than the step tolerates, or its time is up;
+	// no further member is admitted.
+	Stopped bool
+	// DueAt is when the step's time is up, unix milliseconds; 0 means never.
+	// From then on Ending is set, and EndAfter is the last cell that was ended.
+	DueAt    int64
+	Ending   bool
+	EndAfter *CellKey `json:",omitempty"`
 	// Once holds, per run-once action, the member that runs it; "" and "*" when
 	// that one left before it had started, and another is looked for.
 	Once      map[int]string `json:",omitempty"`
 	StartedAt int64
 	EndedAt   int64
-	Reason    string // why it was skipped or failed
+	Reason    string // why it was skipped, or the first failure
 }
 
 // MemberState says whether a machine takes part.
 type MemberState string
 
-// The states of a member. NotDeployed and Superseded are terminal.
+// The states of a member; all but Live are terminal.
 const (
 	MemberLive        MemberState = "Live"
 	MemberNotDeployed MemberState = "NotDeployed" // did not answer in time
 	MemberSuperseded  MemberState = "Superseded"  // deleted by a person, or gone as its cloud says
+	MemberExcluded    MemberState = "Excluded"    // taken out by a person's answer
 )
 
 // Member is a machine in a rollout. Its facts are those of the join.
@@ -102,6 +117,8 @@ type Member struct {
 	State  MemberState
 	Reason string
 	Failed bool // one of its cells failed
+	// FailedIn is 1 + the index of the step in which it failed first; 0: none.
+	FailedIn int
 	// Patience is how long the machine may stay silent, in milliseconds: its
 	// policy's connect deadline.
 	Patience int64
@@ -111,10 +128,12 @@ type Member struct {
 // CellState says where a cell is.
 type CellState string
 
-// The states of a cell; Waiting and Running are the open ones.
+// The states of a cell; Waiting, Running and Interrupted are the open ones.
 const (
-	CellWaiting     CellState = "Waiting" // for the machine's slot, or for the pause before a retry
-	CellRunning     CellState = "Running" // an attempt exists
+	CellWaiting     CellState = "Waiting"     // for the machine's slot, or for the pause before a retry
+	CellRunning     CellState = "Running"     // an attempt exists
+	CellInterrupted CellState = "Interrupted" // for a person's answer
+	CellIgnored     CellState = "Ignored"     // did not succeed, and a person said that it does not matter
 	CellSucceeded   CellState = "Succeeded"
 	CellFailed      CellState = "Failed"
 	CellTimedOut    CellState = "TimedOut"
@@ -126,7 +145,9 @@ const (
 )
 
 // Open says that the cell still waits for something.
-func (s CellState) Open() bool { return s == CellWaiting || s == CellRunning }
+func (s CellState) Open() bool {
+	return s == CellWaiting || s == CellRunning || s == CellInterrupted
+}
 
 // CellKey names a cell within its rollout.
 type CellKey struct {
@@ -162,11 +183,36 @@ type Cell struct {
 	Patience int64
 	Reason   string
 	// DueAt is when a Timer event looks at the cell, unix milliseconds; 0 means
-	// never: a pause before a retry, or the end of a silent machine's patience.
-	DueAt     int64
-	StartedAt int64
-	EndedAt   int64
+	// never: a pause before a retry, the deadline of an answer, or, while it
+	// runs, the earlier of SilentAt and LimitAt.
+	DueAt int64
+	// SilentAt is the end of a silent machine's patience, LimitAt the end of the
+	// attempt's time; 0 means never.
+	SilentAt int64
+	LimitAt  int64
+	// Ending: the attempt was asked to end because its time is up.
+	Ending bool
+	// Held counts the tries in a row that did not start, Retried those after a
+	// failure since a person last answered. Ran: one of them may have started.
+	Held    int
+	Retried int
+	Ran     bool
+	// Interruption is the number of the question it waits for; 0 is none.
+	Interruption int
+	StartedAt    int64
+	EndedAt      int64
 }
+
+// aim makes the timer look at a running cell when the first of its times is up.
+func (c *Cell) aim() {
+	c.DueAt = c.SilentAt
+	if c.LimitAt != 0 && (c.DueAt == 0 || c.LimitAt < c.DueAt) {
+		c.DueAt = c.LimitAt
+	}
+}
+
+// quiet drops all times at which the timer would look at the cell.
+func (c *Cell) quiet() { c.DueAt, c.SilentAt, c.LimitAt, c.Ending = 0, 0, 0, false }
 
 // Outcome is how an attempt ended (design 5.8).
 type Outcome string

@@ -12,15 +12,17 @@ type Working struct {
 	Row  Row
 	rows Rows
 
-	steps    map[int]*StepRow
-	members  map[string]*Member
-	cells    map[CellKey]*Cell
-	attempts map[string]*Attempt
-	outputs  []Output // those of this turn
-	known    []Output // all so far, once they were asked for: the stored ones and
-	merged   int      // the first so many of this turn
-	asked    bool
-	joined   []*Member
+	steps     map[int]*StepRow
+	members   map[string]*Member
+	cells     map[CellKey]*Cell
+	attempts  map[string]*Attempt
+	outputs   []Output // those of this turn
+	known     []Output // all so far, once they were asked for: the stored ones and
+	merged    int      // the first so many of this turn
+	asked     bool
+	joined    []*Member
+	questions []*Interruption
+	closed    []Closing
 
 	dirty Changes
 	seen  map[any]bool
@@ -34,6 +36,8 @@ type Changes struct {
 	Cells    []*Cell
 	Attempts []*Attempt
 	Outputs  []Output // appended
+	Asked    []*Interruption
+	Closed   []Closing
 }
 
 // NewWorking begins a turn over the rows.
@@ -53,6 +57,7 @@ func (w *Working) Changes() Changes {
 	changes := w.dirty
 	changes.Row = w.Row
 	changes.Outputs = w.outputs
+	changes.Asked, changes.Closed = w.questions, w.closed
 	return changes
 }
 

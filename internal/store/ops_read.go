@@ -40,11 +40,16 @@ func turnRows[T any](t *Turn, what, query string, scan func(*sql.Rows, *T) error
 	return list
 }
 
-const stepQuery = `SELECT idx, state, scope, cursor_ord, exhausted, active, done, failed, once, started_at, ended_at, reason FROM step_state `
+const stepQuery = `SELECT idx, state, scope, cursor_ord, exhausted, active, done, failed, once, started_at, ended_at, reason,
+	stopped, due_at, ending, end_after FROM step_state `
 
 func scanStep(r *sql.Rows, s *rollout.StepRow) error {
-	var once string
-	if err := r.Scan(&s.Index, &s.State, &s.Scope, &s.Cursor, &s.Exhausted, &s.Active, &s.Done, &s.Failed, &once, &s.StartedAt, &s.EndedAt, &s.Reason); err != nil {
+	var once, after string
+	if err := r.Scan(&s.Index, &s.State, &s.Scope, &s.Cursor, &s.Exhausted, &s.Active, &s.Done, &s.Failed, &once, &s.StartedAt, &s.EndedAt, &s.Reason,
+		&s.Stopped, &s.DueAt, &s.Ending, &after); err != nil {
+		return err
+	}
+	if err := fromJSON(after, &s.EndAfter); err != nil {
 		return err
 	}
 	return fromJSON(once, &s.Once)
@@ -54,11 +59,11 @@ func readSteps(t *Turn, where string, args ...any) []rollout.StepRow {
 	return turnRows(t, "steps", stepQuery+where, scanStep, args...)
 }
 
-const memberQuery = `SELECT id, ord, name, roles, worker, state, reason, failed, patience, facts FROM member `
+const memberQuery = `SELECT id, ord, name, roles, worker, state, reason, failed, patience, facts, failed_in FROM member `
 
 func scanMember(r *sql.Rows, m *rollout.Member) error {
 	var roles, facts string
-	if err := r.Scan(&m.ID, &m.Ord, &m.Name, &roles, &m.Worker, &m.State, &m.Reason, &m.Failed, &m.Patience, &facts); err != nil {
+	if err := r.Scan(&m.ID, &m.Ord, &m.Name, &roles, &m.Worker, &m.State, &m.Reason, &m.Failed, &m.Patience, &facts, &m.FailedIn); err != nil {
 		return err
 	}
 	if err := fromJSON(roles, &m.Roles); err != nil {
@@ -71,10 +76,12 @@ func readMembers(t *Turn, where string, args ...any) []rollout.Member {
 	return turnRows(t, "members", memberQuery+where, scanMember, args...)
 }
 
-const cellQuery = `SELECT step, action, member, state, tries, attempt, executor, patience, reason, due_at, started_at, ended_at FROM cell `
+const cellQuery = `SELECT step, action, member, state, tries, attempt, executor, patience, reason, due_at, started_at, ended_at,
+	silent_at, limit_at, ending, held, retried, ran, interruption FROM cell `
 
 func scanCell(r *sql.Rows, c *rollout.Cell) error {
-	return r.Scan(&c.Step, &c.Action, &c.Member, &c.State, &c.Tries, &c.Attempt, &c.Executor, &c.Patience, &c.Reason, &c.DueAt, &c.StartedAt, &c.EndedAt)
+	return r.Scan(&c.Step, &c.Action, &c.Member, &c.State, &c.Tries, &c.Attempt, &c.Executor, &c.Patience, &c.Reason, &c.DueAt, &c.StartedAt, &c.EndedAt,
+		&c.SilentAt, &c.LimitAt, &c.Ending, &c.Held, &c.Retried, &c.Ran, &c.Interruption)
 }
 
 func readCells(t *Turn, where string, args ...any) []rollout.Cell {

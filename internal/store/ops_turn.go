@@ -46,13 +46,14 @@ func OpenTurn(tx *Tx, id, owner string, epoch int64) (*Turn, error) {
 	return t, nil
 }
 
-const rolloutColumns = `id, seq, state, step, members, next_ord, failures, unavailable, gone, warnings, open_cells, outputs, canceled_by, cancel_after, cancel_done, error`
+const rolloutColumns = `id, seq, state, step, members, next_ord, failures, stopped, unavailable, gone, warnings, open_cells, outputs, canceled_by, cancel_after, cancel_done, error, interruptions, due_at`
 
 func loadRow(tx *Tx, id string) (row rollout.Row, seq int64, err error) {
 	var after string
 	err = tx.queryRow(`SELECT `+rolloutColumns+` FROM rollout WHERE id = $1`, id).Scan(
-		&row.ID, &seq, &row.State, &row.Step, &row.Members, &row.NextOrd, &row.Failures, &row.Unavailable, &row.Gone,
-		&row.Warnings, &row.OpenCells, &row.Outputs, &row.CanceledBy, &after, &row.CancelDone, &row.Error)
+		&row.ID, &seq, &row.State, &row.Step, &row.Members, &row.NextOrd, &row.Failures, &row.Stopped, &row.Unavailable, &row.Gone,
+		&row.Warnings, &row.OpenCells, &row.Outputs, &row.CanceledBy, &after, &row.CancelDone, &row.Error,
+		&row.Interruptions, &row.DueAt)
 	if err == nil && after != "" {
 		err = json.Unmarshal([]byte(after), &row.CancelAfter)
 	}
@@ -173,41 +174,54 @@ func (t *Turn) Save(c rollout.Changes) {
 	for i := range c.Outputs {
 		t.saveOutput(&c.Outputs[i])
 	}
+	for _, q := range c.Asked {
+		t.saveInterruption(q)
+	}
+	for _, closed := range c.Closed {
+		t.closeInterruption(&closed)
+	}
 	t.saveRow(&c.Row)
 }
 
 func (t *Turn) saveRow(r *rollout.Row) {
 	t.exec("save row", `UPDATE rollout SET seq = $2, state = $3, step = $4, members = $5, next_ord = $6, failures = $7,
 		unavailable = $8, gone = $9, warnings = $10, open_cells = $11, outputs = $12, canceled_by = $13,
-		cancel_after = $14, cancel_done = $15, error = $16,
-		wake_at = COALESCE((SELECT MIN(due_at) FROM cell WHERE rollout_id = $1 AND is_open = 1 AND due_at > 0), 0)
+		cancel_after = $14, cancel_done = $15, error = $16, stopped = $17, interruptions = $18, due_at = $19,
+		wake_at = COALESCE((SELECT MIN(CASE WHEN CAST($19 AS BIGINT) > 0 AND CAST($19 AS BIGINT) < due_at THEN CAST($19 AS BIGINT) ELSE due_at END)
+		FROM cell WHERE rollout_id = $1 AND is_open = 1 AND due_at > 0), CAST($19 AS BIGINT))
 		WHERE id = $1`,
 		t.id, t.seq, r.State, r.Step, r.Members, r.NextOrd, r.Failures, r.Unavailable, r.Gone, r.Warnings, r.OpenCells,
-		r.Outputs, r.CanceledBy, jsonOrEmpty(r.CancelAfter), flag(r.CancelDone), r.Error)
+		r.Outputs, r.CanceledBy, jsonOrEmpty(r.CancelAfter), flag(r.CancelDone), r.Error, r.Stopped, r.Interruptions, r.DueAt)
 }
 
 func (t *Turn) saveStep(s *rollout.StepRow) {
-	t.exec("save step", `INSERT INTO step_state (rollout_id, idx, state, scope, cursor_ord, exhausted, active, done, failed, once, started_at, ended_at, reason)
-		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)
+	t.exec("save step", `INSERT INTO step_state (rollout_id, idx, state, scope, cursor_ord, exhausted, active, done, failed, once, started_at, ended_at, reason, stopped, due_at, ending, end_after)
+		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17)
 		ON CONFLICT (rollout_id, idx) DO UPDATE SET state = excluded.state, scope = excluded.scope, cursor_ord = excluded.cursor_ord,
 		exhausted = excluded.exhausted, active = excluded.active, done = excluded.done, failed = excluded.failed, once = excluded.once,
-		started_at = excluded.started_at, ended_at = excluded.ended_at, reason = excluded.reason`,
-		t.id, s.Index, s.State, s.Scope, s.Cursor, flag(s.Exhausted), s.Active, s.Done, s.Failed, jsonOrEmpty(s.Once), s.StartedAt, s.EndedAt, s.Reason)
+		started_at = excluded.started_at, ended_at = excluded.ended_at, reason = excluded.reason, stopped = excluded.stopped,
+		due_at = excluded.due_at, ending = excluded.ending, end_after = excluded.end_after`,
+		t.id, s.Index, s.State, s.Scope, s.Cursor, flag(s.Exhausted), s.Active, s.Done, s.Failed, jsonOrEmpty(s.Once), s.StartedAt, s.EndedAt, s.Reason,
+		flag(s.Stopped), s.DueAt, flag(s.Ending), jsonOrEmpty(s.EndAfter))
 }
 
 func (t *Turn) saveMember(m *rollout.Member) {
-	t.exec("save member", `INSERT INTO member (rollout_id, id, ord, name, roles, worker, state, reason, failed, patience, facts)
-		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)
-		ON CONFLICT (rollout_id, id) DO UPDATE SET state = excluded.state, reason = excluded.reason, failed = excluded.failed`,
-		t.id, m.ID, m.Ord, m.Name, jsonOrEmpty(m.Roles), flag(m.Worker), m.State, m.Reason, flag(m.Failed), m.Patience, jsonOrEmpty(m.Facts))
+	t.exec("save member", `INSERT INTO member (rollout_id, id, ord, name, roles, worker, state, reason, failed, patience, facts, failed_in)
+		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)
+		ON CONFLICT (rollout_id, id) DO UPDATE SET state = excluded.state, reason = excluded.reason, failed = excluded.failed, failed_in = excluded.failed_in`,
+		t.id, m.ID, m.Ord, m.Name, jsonOrEmpty(m.Roles), flag(m.Worker), m.State, m.Reason, flag(m.Failed), m.Patience, jsonOrEmpty(m.Facts), m.FailedIn)
 }
 
 func (t *Turn) saveCell(c *rollout.Cell) {
-	t.exec("save cell", `INSERT INTO cell (rollout_id, step, action, member, state, is_open, tries, attempt, executor, patience, reason, due_at, started_at, ended_at)
-		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)
+	t.exec("save cell", `INSERT INTO cell (rollout_id, step, action, member, state, is_open, tries, attempt, executor, patience, reason, due_at, started_at, ended_at,
+		silent_at, limit_at, ending, held, retried, ran, interruption)
+		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21)
 		ON CONFLICT (rollout_id, step, action, member) DO UPDATE SET state = excluded.state, is_open = excluded.is_open, tries = excluded.tries,
-		attempt = excluded.attempt, executor = excluded.executor, patience = excluded.patience, reason = excluded.reason, due_at = excluded.due_at, started_at = excluded.started_at, ended_at = excluded.ended_at`,
-		t.id, c.Step, c.Action, c.Member, c.State, flag(c.State.Open()), c.Tries, c.Attempt, c.Executor, c.Patience, c.Reason, c.DueAt, c.StartedAt, c.EndedAt)
+		attempt = excluded.attempt, executor = excluded.executor, patience = excluded.patience, reason = excluded.reason, due_at = excluded.due_at, started_at = excluded.started_at, ended_at = excluded.ended_at,
+		silent_at = excluded.silent_at, limit_at = excluded.limit_at, ending = excluded.ending, held = excluded.held, retried = excluded.retried, ran = excluded.ran,
+		interruption = excluded.interruption`,
+		t.id, c.Step, c.Action, c.Member, c.State, flag(c.State.Open()), c.Tries, c.Attempt, c.Executor, c.Patience, c.Reason, c.DueAt, c.StartedAt, c.EndedAt,
+		c.SilentAt, c.LimitAt, flag(c.Ending), c.Held, c.Retried, flag(c.Ran), c.Interruption)
 }
 
 // saveAttempt leaves sent_at alone: that column is the deliverer's.

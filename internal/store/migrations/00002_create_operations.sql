@@ -51,6 +51,7 @@ CREATE TABLE rollout (
   members BIGINT NOT NULL,
   next_ord BIGINT NOT NULL,
   failures BIGINT NOT NULL,
+  stopped BIGINT NOT NULL,
   unavailable BIGINT NOT NULL,
   gone BIGINT NOT NULL,
   warnings BIGINT NOT NULL,
@@ -59,7 +60,9 @@ CREATE TABLE rollout (
   canceled_by TEXT NOT NULL,
   cancel_after TEXT NOT NULL,
   cancel_done BIGINT NOT NULL,
-  error TEXT NOT NULL
+  error TEXT NOT NULL,
+  interruptions BIGINT NOT NULL,
+  due_at BIGINT NOT NULL
 );
 CREATE INDEX rollout_by_wake ON rollout (wake_at) WHERE wake_at > 0;
 CREATE INDEX rollout_by_owner ON rollout (owner) WHERE owner <> '';
@@ -79,6 +82,10 @@ CREATE TABLE step_state (
   active BIGINT NOT NULL,
   done BIGINT NOT NULL,
   failed BIGINT NOT NULL,
+  stopped BIGINT NOT NULL,
+  due_at BIGINT NOT NULL,
+  ending BIGINT NOT NULL,
+  end_after TEXT NOT NULL,
   once TEXT NOT NULL,
   started_at BIGINT NOT NULL,
   ended_at BIGINT NOT NULL,
@@ -96,6 +103,7 @@ CREATE TABLE member (
   state TEXT NOT NULL,
   reason TEXT NOT NULL,
   failed BIGINT NOT NULL,
+  failed_in BIGINT NOT NULL,
   patience BIGINT NOT NULL,
   facts TEXT NOT NULL,
   PRIMARY KEY (rollout_id, id)
@@ -116,6 +124,13 @@ CREATE TABLE cell (
   patience BIGINT NOT NULL,
   reason TEXT NOT NULL,
   due_at BIGINT NOT NULL,
+  silent_at BIGINT NOT NULL,
+  limit_at BIGINT NOT NULL,
+  ending BIGINT NOT NULL,
+  held BIGINT NOT NULL,
+  retried BIGINT NOT NULL,
+  ran BIGINT NOT NULL,
+  interruption BIGINT NOT NULL,
   started_at BIGINT NOT NULL,
   ended_at BIGINT NOT NULL,
   PRIMARY KEY (rollout_id, step, action, member)
@@ -146,6 +161,36 @@ CREATE TABLE attempt (
 );
 CREATE INDEX attempt_by_cell ON attempt (rollout_id, step, action, member);
 CREATE INDEX attempt_open ON attempt (executor) WHERE outcome = '';
+
+-- A question that a cell waits on. The rollout's owner writes closed_at and
+-- closed_why, people what follows them; the first answer wins.
+CREATE TABLE interruption (
+  id TEXT PRIMARY KEY,
+  rollout_id TEXT NOT NULL,
+  n BIGINT NOT NULL,
+  space_id TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  action BIGINT NOT NULL,
+  member TEXT NOT NULL,
+  attempt TEXT NOT NULL,
+  title TEXT NOT NULL,
+  text TEXT NOT NULL,
+  choices TEXT NOT NULL,
+  teams TEXT NOT NULL,
+  asked_at BIGINT NOT NULL,
+  due_at BIGINT NOT NULL,
+  closed_at BIGINT NOT NULL,
+  closed_why TEXT NOT NULL,
+  responsible TEXT NOT NULL,
+  responsible_name TEXT NOT NULL,
+  answer TEXT NOT NULL,
+  notes TEXT NOT NULL,
+  answered_at BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX interruption_by_rollout ON interruption (rollout_id, n);
+CREATE INDEX interruption_by_space ON interruption (space_id, asked_at);
+CREATE INDEX interruption_open ON interruption (rollout_id) WHERE closed_at = 0 AND answered_at = 0;
 
 CREATE TABLE receipt (
   attempt_id TEXT PRIMARY KEY,
