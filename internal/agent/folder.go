@@ -29,11 +29,11 @@ const (
 	fileErrors  = "shim.err"
 )
 
-var attemptID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$`)
+var attemptID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // ValidID says whether the text may be the id of an attempt or rollout; nothing
 // else is used as a key or goes near a path (abuse 9).
-func ValidID(id string) bool { return attemptID.MatchString(id) }
+func ValidID(id string) bool { return len(id) <= 200 && attemptID.MatchString(id) }
 
 // Folder is an attempt's own folder. Its name is a hash of the id, so that no
 // file system's idea of equal or reserved names matters.

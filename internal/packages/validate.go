@@ -9,14 +9,18 @@ import (
 // The forms of abuse 49. Ids and versions are data only: no storage path is
 // made from them, and the agent escapes them before they name a folder.
 var (
-	idForm      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
-	versionForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$`)
+	idForm      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	versionForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
 )
+
+// maxName is the most bytes of an id or version; a bound within the expressions
+// would cost each process memory.
+const maxName = 100
 
 // ValidateID accepts a package id: a letter or digit, then up to 99 letters,
 // digits, dots, underscores and dashes (abuse 49).
 func ValidateID(id string) error {
-	if idForm.MatchString(id) {
+	if len(id) <= maxName && idForm.MatchString(id) {
 		return nil
 	}
 	return &resource.Error{
@@ -29,7 +33,7 @@ func ValidateID(id string) error {
 // id plus '+', and readable as a semantic version with one to four numbers
 // (abuse 49, 50).
 func ValidateVersion(version string) error {
-	if versionForm.MatchString(version) {
+	if len(version) <= maxName && versionForm.MatchString(version) {
 		if _, err := ParseSemver(version); err == nil {
 			return nil
 		}

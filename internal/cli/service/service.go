@@ -24,10 +24,10 @@ type Spec struct {
 	Ports []int
 }
 
-var serviceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$`)
+var serviceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 
 func (s *Spec) validate() error {
-	if !serviceName.MatchString(s.Name) {
+	if len(s.Name) > 80 || !serviceName.MatchString(s.Name) {
 		return resource.Errorf(resource.Invalid, "%q is no name for a service; use letters, digits, dots and dashes.", s.Name)
 	}
 	for _, text := range append([]string{s.Program, s.Description}, append(s.Args, s.Env...)...) {
