@@ -94,7 +94,8 @@ func TestAgentKilledInMidScript(t *testing.T) {
 }
 
 // A machine loses its power while a script runs: how the script ended is not
-// known, so the task is red, and nothing is run again (faults 11, 12). What the
+// known, so the task waits for a person, and nothing is run again (faults 11,
+// 12); answered with Fail it is red. What the
 // script was given does not stay on the disk once the machine is back
 // (abuse 72).
 func TestMachineLosesPower(t *testing.T) {
@@ -109,6 +110,9 @@ func TestMachineLosesPower(t *testing.T) {
 	s.appears("starts")
 	m.killAll()
 	m.start()
+	question := s.asks(task)
+	contains(t, "the question", s.cli(t, "interruption", "show", question).stdout, "unknown", "cannot be known")
+	s.answers(question, "Fail")
 	s.finish(task, "Failed")
 	contains(t, "the log", s.logOf(task), "Unknown", "cannot be known")
 	eventually(t, "the secret is gone from the machine", func() bool { return len(grep(t, m.home, canary)) == 0 })

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,7 +49,8 @@ func Members(tx *store.Tx, p *rollout.Plan) ([]rollout.Member, error) {
 		members = append(members, member(m, policy, silence(session, began, tx.Now())))
 	}
 	if p.NeedsWorker() && p.Kind == rollout.Deploy {
-		members = append(members, rollout.Member{ID: p.Worker.ID, Name: p.Worker.Name, Worker: true})
+		// Without a worker there are steps left that only ask people.
+		members = append(members, rollout.Member{ID: cmp.Or(p.Worker.ID, "Workers-0"), Name: cmp.Or(p.Worker.Name, "the server"), Worker: true})
 	}
 	return members, nil
 }

@@ -22,6 +22,8 @@ type Type struct {
 	NeedsPackage bool
 	// OnServer: the type may run on the server's worker.
 	OnServer bool
+	// Asks: the type runs nothing; it waits for a person's answer.
+	Asks bool
 	// Validate checks the properties; the error says which one and what to set.
 	Validate func(properties map[string]string) error
 }
@@ -38,7 +40,7 @@ func All() []*Type {
 }
 
 func types() map[string]*Type {
-	return map[string]*Type{script.Name: script, deployPackage.Name: deployPackage}
+	return map[string]*Type{script.Name: script, deployPackage.Name: deployPackage, manual.Name: manual}
 }
 
 // Property names that more than one type reads (octopus-api.md 2.6).

@@ -25,6 +25,11 @@ type Interruption struct {
 	Guidance        rollout.Guidance // "" until it is answered
 	Notes           string
 	AnsweredAt      int64
+	// Of its task: what it is about, and what decides who may see it.
+	ProjectID     string
+	EnvironmentID string
+	TenantID      string
+	DeploymentID  string
 }
 
 // Pending says that nobody has answered the question and that it is still asked.
@@ -72,13 +77,17 @@ func (t *Turn) closeInterruption(c *rollout.Closing) {
 	}
 }
 
-const interruptionColumns = `id, rollout_id, n, space_id, kind, step, action, member, attempt, title, text, choices, teams, asked_at, due_at,
-	closed_at, closed_why, responsible, responsible_name, answer, notes, answered_at`
+const interruptionQuery = `SELECT q.id, q.rollout_id, q.n, q.space_id, q.kind, q.step, q.action, q.member, q.attempt, q.title, q.text, q.choices, q.teams,
+	q.asked_at, q.due_at, q.closed_at, q.closed_why, q.responsible, q.responsible_name, q.answer, q.notes, q.answered_at,
+	task.project_id, task.environment_id, task.tenant_id, task.deployment_id`
+
+const interruptionTables = ` FROM interruption q JOIN task ON task.id = q.rollout_id`
 
 func scanInterruption(r *sql.Rows, i *Interruption) error {
 	var choices, teams string
 	if err := r.Scan(&i.ID, &i.Rollout, &i.N, &i.SpaceID, &i.Kind, &i.Cell.Step, &i.Cell.Action, &i.Cell.Member, &i.Attempt, &i.Title, &i.Text, &choices, &teams,
-		&i.AskedAt, &i.DueAt, &i.ClosedAt, &i.ClosedWhy, &i.Responsible, &i.ResponsibleName, &i.Guidance, &i.Notes, &i.AnsweredAt); err != nil {
+		&i.AskedAt, &i.DueAt, &i.ClosedAt, &i.ClosedWhy, &i.Responsible, &i.ResponsibleName, &i.Guidance, &i.Notes, &i.AnsweredAt,
+		&i.ProjectID, &i.EnvironmentID, &i.TenantID, &i.DeploymentID); err != nil {
 		return err
 	}
 	return errors.Join(fromJSON(choices, &i.Choices), fromJSON(teams, &i.Teams))
@@ -88,7 +97,7 @@ func scanInterruption(r *sql.Rows, i *Interruption) error {
 type InterruptionQuery struct {
 	Spaces      []string
 	IDs         []string
-	Tasks       []string
+	Regarding   string // the id of a task, deployment, project, environment or machine
 	PendingOnly bool
 	Skip, Take  int // Take 0 means all
 }
@@ -96,16 +105,19 @@ type InterruptionQuery struct {
 // ListInterruptions reads questions, newest first, and how many match in all.
 func ListInterruptions(tx *Tx, q InterruptionQuery) (list []Interruption, total int, err error) {
 	var where conditions
-	where.in("space_id", q.Spaces)
-	where.in("id", q.IDs)
-	where.in("rollout_id", q.Tasks)
-	if q.PendingOnly {
-		where.parts = append(where.parts, "closed_at = 0 AND answered_at = 0")
+	where.in("q.space_id", q.Spaces)
+	where.in("q.id", q.IDs)
+	if q.Regarding != "" {
+		where.args = append(where.args, q.Regarding)
+		where.parts = append(where.parts, fmt.Sprintf("$%d IN (task.id, task.deployment_id, task.project_id, task.environment_id, q.member)", len(where.args)))
 	}
-	if err := tx.queryRow(`SELECT COUNT(*) FROM interruption`+where.sql(), where.args...).Scan(&total); err != nil {
+	if q.PendingOnly {
+		where.parts = append(where.parts, "q.closed_at = 0 AND q.answered_at = 0")
+	}
+	if err := tx.queryRow(`SELECT COUNT(*)`+interruptionTables+where.sql(), where.args...).Scan(&total); err != nil {
 		return nil, 0, fmt.Errorf("count interruptions: %w", err)
 	}
-	query, args := `SELECT `+interruptionColumns+` FROM interruption`+where.sql()+` ORDER BY asked_at DESC, rollout_id, n`, where.args
+	query, args := interruptionQuery+interruptionTables+where.sql()+` ORDER BY q.asked_at DESC, q.rollout_id, q.n`, where.args
 	if q.Take > 0 {
 		query += fmt.Sprintf(` LIMIT $%d OFFSET $%d`, len(args)+1, len(args)+2)
 		args = append(args, q.Take, max(q.Skip, 0))
@@ -126,25 +138,30 @@ func GetInterruption(tx *Tx, id string) (*Interruption, error) {
 	return &list[0], nil
 }
 
-// PendingKinds are the kinds of question that each of the tasks waits on.
-func PendingKinds(tx *Tx, tasks []string) (map[string][]rollout.InterruptionKind, error) {
-	kinds := map[string][]rollout.InterruptionKind{}
-	if len(tasks) == 0 {
-		return kinds, nil
+// FillAsking reads what the tasks wait on people for.
+func FillAsking(tx *Tx, tasks ...*Task) error {
+	byID := map[string]*Task{}
+	ids := []string{}
+	for _, t := range tasks {
+		if t.Asking = nil; t.State == TaskExecuting {
+			byID[t.ID], ids = t, append(ids, t.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
 	}
 	var where conditions
-	where.in("rollout_id", tasks)
-	where.parts = append(where.parts, "closed_at = 0 AND answered_at = 0")
+	where.in("rollout_id", ids)
 	type pending struct {
 		task string
 		kind rollout.InterruptionKind
 	}
-	rows, err := readRows(tx, "interruptions", `SELECT DISTINCT rollout_id, kind FROM interruption`+where.sql()+` ORDER BY rollout_id, kind`,
+	rows, err := readRows(tx, "interruptions", `SELECT DISTINCT rollout_id, kind FROM interruption`+where.sql()+` AND closed_at = 0 AND answered_at = 0 ORDER BY rollout_id, kind`,
 		func(r *sql.Rows, p *pending) error { return r.Scan(&p.task, &p.kind) }, where.args...)
 	for _, p := range rows {
-		kinds[p.task] = append(kinds[p.task], p.kind)
+		byID[p.task].Asking = append(byID[p.task].Asking, p.kind)
 	}
-	return kinds, err
+	return err
 }
 
 // TakeResponsibility makes the user the one who answers the question.
@@ -180,4 +197,9 @@ func AnswerInterruption(tx *Tx, i *Interruption, guidance rollout.Guidance, note
 
 func notAsked(id string) error {
 	return resource.Errorf(resource.Conflict, "'%s' has been answered, or is not asked any more. Look at the task to see how it went on.", id)
+}
+
+// Activity is the id of the place in the task's tree where it is asked.
+func (i *Interruption) Activity() string {
+	return fmt.Sprintf("%s/%d/%s", i.Rollout, i.Cell.Step+1, i.Cell.Member)
 }

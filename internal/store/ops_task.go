@@ -53,6 +53,9 @@ type Task struct {
 	WaitsFor      string // what a queued task waits for, who holds it, since when
 	CreatedBy     string
 	Node          string
+	// Asking are the kinds of question that the task waits on; FillAsking reads
+	// them.
+	Asking []rollout.InterruptionKind
 }
 
 const taskColumns = `id, ord, space_id, name, description, state, arguments, project_id, environment_id, tenant_id, deployment_id, priority,
@@ -124,6 +127,7 @@ type TaskQuery struct {
 	EnvironmentID string
 	TenantID      string
 	DeploymentIDs []string
+	Asking        bool // only those that wait for an answer
 	Skip, Take    int
 }
 
@@ -138,6 +142,9 @@ func ListTasks(tx *Tx, q TaskQuery) (tasks []Task, total int, err error) {
 	where.equal("project_id", q.ProjectID)
 	where.equal("environment_id", q.EnvironmentID)
 	where.equal("tenant_id", q.TenantID)
+	if q.Asking {
+		where.parts = append(where.parts, "EXISTS (SELECT 1 FROM interruption WHERE rollout_id = task.id AND closed_at = 0 AND answered_at = 0)")
+	}
 	if err := tx.queryRow(`SELECT COUNT(*) FROM task`+where.sql(), where.args...).Scan(&total); err != nil {
 		return nil, 0, fmt.Errorf("count tasks: %w", err)
 	}

@@ -161,7 +161,7 @@ func itemOnBoard(i *deploy.DashboardItem) dashboardItem {
 		ID: d.ID, ProjectID: d.ProjectID, EnvironmentID: d.EnvironmentID, ReleaseID: d.ReleaseID, DeploymentID: d.ID, TaskID: d.TaskID, TenantID: d.TenantID,
 		ChannelID: d.ChannelID, ReleaseVersion: i.Version, Created: d.Created, QueueTime: resource.Time(t.QueueTime), StartTime: resource.Time(t.StartTime),
 		CompletedTime: resource.Time(t.CompletedTime), State: t.State, HasWarningsOrErrors: t.HasWarnings || t.Error != "", ErrorMessage: t.Error,
-		IsCurrent: i.Current, IsPrevious: i.Previous, IsCompleted: t.State.Completed(), PendingInterruptionTypes: []string{}, PendingPreconditionTypes: []string{},
+		IsCurrent: i.Current, IsPrevious: i.Previous, IsCompleted: t.State.Completed(), HasPendingInterruptions: len(t.Asking) > 0, PendingInterruptionTypes: textsOf(t.Asking), PendingPreconditionTypes: []string{},
 		Links: api.Links{
 			"Self": api.PathOf(d), "Task": "/api/tasks/" + t.ID, "Release": "/api/" + d.SpaceID + "/releases/" + d.ReleaseID,
 			"Environment": "/api/" + d.SpaceID + "/environments/" + d.EnvironmentID,

@@ -57,7 +57,7 @@ func (h *handler) createUntenanted(c *api.Call, in createDeploymentV1) (*created
 		SpecificMachines: in.SpecificMachineNames, ExcludedMachines: in.ExcludedMachineNames, SkipSteps: in.SkipStepNames,
 		Variables: in.Variables, RunAt: in.RunAt, NotAfter: in.NoRunAfter, Comments: in.Comments, Priority: in.Priority,
 		ForcePackageDownload: in.ForcePackageDownload, ForcePackageRedeployment: in.ForcePackageRedeployment,
-		UseGuidedFailure: in.UseGuidedFailure != nil && *in.UseGuidedFailure, UpdateVariables: in.UpdateVariableSnapshot,
+		UseGuidedFailure: in.UseGuidedFailure, UpdateVariables: in.UpdateVariableSnapshot,
 	})
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ type deploymentBody struct {
 	ExcludedMachineIDs       []string `json:"ExcludedMachineIds"`
 	ForcePackageDownload     bool
 	ForcePackageRedeployment bool
-	UseGuidedFailure         bool
+	UseGuidedFailure         *bool
 	FormValues               map[string]string
 	QueueTime                resource.Time
 	QueueTimeExpiry          resource.Time
@@ -95,13 +95,13 @@ func (h *handler) createDeployment(c *api.Call, in deploymentBody) (api.Item, er
 	d := &resource.Deployment{
 		ReleaseID: in.ReleaseID, EnvironmentID: in.EnvironmentID, TenantID: in.TenantID, SkipActions: in.SkipActions,
 		SpecificMachineIDs: in.SpecificMachineIDs, ExcludedMachineIDs: in.ExcludedMachineIDs,
-		ForcePackageDownload: in.ForcePackageDownload, ForcePackageRedeployment: in.ForcePackageRedeployment, UseGuidedFailure: in.UseGuidedFailure,
+		ForcePackageDownload: in.ForcePackageDownload, ForcePackageRedeployment: in.ForcePackageRedeployment,
 		QueueTime: in.QueueTime, QueueTimeExpiry: in.QueueTimeExpiry, Comments: in.Comments, Priority: in.Priority, FormValues: resource.Properties{},
 	}
 	for id, value := range in.FormValues {
 		d.FormValues[id] = resource.Text(value)
 	}
-	return itemOf(d, h.deploy.CreateDeployment(c.Context(), c.Caller, c.Space, d))
+	return itemOf(d, h.deploy.CreateDeployment(c.Context(), c.Caller, c.Space, d, in.UseGuidedFailure))
 }
 
 func (h *handler) listDeployments(c *api.Call) (api.Collection[api.Item], error) {

@@ -1,6 +1,6 @@
-// Package deploy serves releases, deployments, tasks, artifacts, progression,
+// Package deploy serves releases, deployments, tasks, interruptions, artifacts, progression,
 // the dashboard and the built-in feed's packages in the wire contract's form
-// (octopus-api.md 1.9, 2.11–2.14, 2.19, 2.22).
+// (octopus-api.md 1.9, 2.11–2.14, 2.19, 2.21, 2.22).
 package deploy
 
 import (
@@ -29,6 +29,7 @@ func Areas(d *deploy.Service, a *deploy.Artifacts, f *feed.Service, tasks TaskSt
 		{Name: "Releases", Routes: h.releaseRoutes()},
 		{Name: "Deployments", Routes: h.deploymentRoutes()},
 		{Name: "Tasks", Routes: h.taskRoutes()},
+		{Name: "Interruptions", Routes: h.interruptionRoutes()},
 		{Name: "Artifacts", Routes: h.artifactRoutes()},
 		{Name: "Packages", Routes: h.packageRoutes()},
 		{Name: "Dashboard", Routes: h.dashboardRoutes()},

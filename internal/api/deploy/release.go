@@ -349,7 +349,7 @@ func (h *handler) previewOf(c *api.Call, environment string, disabled bool) (*pr
 	}
 	answer := &previewAnswer{
 		StepsToExecute: []previewStepAnswer{}, Form: formAnswer{Values: map[string]string{}, Elements: []formElement{}},
-		UseGuidedFailureModeByDefault: view.Environment.UseGuidedFailure, Links: api.Links{"Self": c.Path()},
+		UseGuidedFailureModeByDefault: view.Guided, Links: api.Links{"Self": c.Path()},
 	}
 	for i := range view.Steps {
 		s := &view.Steps[i]

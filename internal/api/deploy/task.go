@@ -20,7 +20,7 @@ import (
 func (h *handler) taskRoutes() []api.Route {
 	both := []api.Route{
 		api.Get("/tasks", authz.TaskView, "List tasks", h.listTasks).
-			With("ids", "states", "name", "project", "environment", "tenant", "active", "running", "spaces", "includeSystem").Paged(),
+			With("ids", "states", "name", "project", "environment", "tenant", "active", "running", "hasPendingInterruptions", "spaces", "includeSystem").Paged(),
 		api.Post("/tasks", authz.TaskCreate, "Queue a task", h.createTask),
 		api.Get("/tasks/taskTypes", authz.TaskView, "List the types of tasks", h.taskTypes),
 		api.Get("/tasks/{id}", authz.TaskView, "Get a task", h.getTask),
@@ -77,7 +77,7 @@ func taskOf(t *deploy.Task) taskAnswer {
 		Arguments: t.Arguments, State: t.State, QueueTime: resource.Time(t.QueueTime), QueueTimeExpiry: resource.Time(t.ExpiryTime),
 		StartTime: resource.Time(t.StartTime), LastUpdatedTime: resource.Time(t.UpdatedTime), CompletedTime: resource.Time(t.CompletedTime),
 		ServerNode: t.Node, ErrorMessage: t.Error, HasBeenPickedUpByProcessor: t.StartTime > 0, IsCompleted: t.State.Completed(),
-		FinishedSuccessfully: t.State == "Success", HasWarningsOrErrors: t.HasWarnings || t.Error != "", PendingInterruptionTypes: []string{}, WaitsFor: t.WaitsFor,
+		FinishedSuccessfully: t.State == "Success", HasWarningsOrErrors: t.HasWarnings || t.Error != "", HasPendingInterruptions: len(t.Asking) > 0, PendingInterruptionTypes: textsOf(t.Asking), WaitsFor: t.WaitsFor,
 		Links: api.Links{
 			"Self": self, "Details": self + "/details{?verbose,tail,ranges}", "Raw": self + "/raw", "Cancel": self + "/cancel", "State": self + "/state",
 			"Rerun": "/api/tasks/rerun/" + url.PathEscape(t.ID), "QueuedBehind": self + "/queued-behind{?skip,take}", "Receipts": self + "/receipts",
@@ -126,7 +126,7 @@ type taskCollection struct {
 func (h *handler) listTasks(c *api.Call) (*taskCollection, error) {
 	q := deploy.TaskQuery{
 		IDs: c.List("ids"), Name: c.Text("name"), ProjectID: c.Text("project"), EnvironmentID: c.Text("environment"), TenantID: c.Text("tenant"),
-		Skip: c.Page().Skip, Take: c.Page().Take, Spaces: c.List("spaces"),
+		Skip: c.Page().Skip, Take: c.Page().Take, Spaces: c.List("spaces"), Asking: c.Flag("hasPendingInterruptions"),
 	}
 	if c.Space != "" {
 		q.Spaces = []string{c.Space}

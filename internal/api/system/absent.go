@@ -26,7 +26,6 @@ func absent() []api.Route {
 		{"git-credentials", "GitCredential", "GitCredentialView", []string{"name"}},
 		{"runbooks", "Runbook", "RunbookView", []string{"ids", "partialName", "projectIds"}},
 		{"projecttriggers", "ProjectTrigger", "TriggerView", []string{"ids"}},
-		{"interruptions", "Interruption", authz.InterruptionView, []string{"regarding", "pendingOnly", "ids"}},
 		{"projects/{project}/runbooks", "Runbook", "RunbookView", []string{"partialName"}},
 		{"projects/{project}/triggers", "ProjectTrigger", "TriggerView", []string{"partialName"}},
 	} {

@@ -82,6 +82,9 @@ func (b *Dashboard) add(tx *store.Tx, p *resource.Project, e *resource.Environme
 	}
 	for i := range joined {
 		item := DashboardItem{DeploymentTask: joined[i], Current: i == 0, Previous: i > 0}
+		if err := store.FillAsking(tx, &item.Task); err != nil {
+			return err
+		}
 		if i > 0 && !joined[i].Succeeded() {
 			continue
 		}

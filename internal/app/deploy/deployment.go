@@ -32,7 +32,10 @@ type NewDeployment struct {
 	// UpdateVariables gives the release the variables as they are now.
 	UpdateVariables bool
 
-	ForcePackageDownload, ForcePackageRedeployment, UseGuidedFailure bool
+	ForcePackageDownload, ForcePackageRedeployment bool
+	// UseGuidedFailure asks people about failures; nil is what the project and
+	// the environment say.
+	UseGuidedFailure *bool
 }
 
 // CreateDeployments queues one deployment per environment, all or none.
@@ -79,7 +82,9 @@ func (s *Service) CreateDeployments(ctx context.Context, who app.Caller, space s
 }
 
 // CreateDeployment queues the deployment that a client wrote as a document.
-func (s *Service) CreateDeployment(ctx context.Context, who app.Caller, space string, d *resource.Deployment) error {
+// askPeople is its UseGuidedFailure; nil is what the project and the
+// environment say.
+func (s *Service) CreateDeployment(ctx context.Context, who app.Caller, space string, d *resource.Deployment, askPeople *bool) error {
 	return s.db.Write(ctx, func(tx *store.Tx) error {
 		tx.SetActor(who.Actor())
 		release, err := store.GetIn[resource.Release](tx, space, d.ReleaseID)
@@ -94,15 +99,34 @@ func (s *Service) CreateDeployment(ctx context.Context, who app.Caller, space st
 		if err != nil {
 			return err
 		}
+		d.UseGuidedFailure = guided(project, env)
+		if askPeople != nil {
+			d.UseGuidedFailure = *askPeople
+		}
 		return queue(tx, who, project, release, env, d)
 	})
+}
+
+// guided says whether a deployment that does not say it itself asks people
+// about failures (octopus-api.md 2.5).
+func guided(project *resource.Project, env *resource.Environment) bool {
+	switch project.DefaultGuidedFailureMode {
+	case resource.GuidedFailureOn:
+		return true
+	case resource.GuidedFailureOff:
+		return false
+	}
+	return env.UseGuidedFailure
 }
 
 // deploymentOf fills a deployment document from names.
 func deploymentOf(tx *store.Tx, project *resource.Project, release *resource.Release, env *resource.Environment, in NewDeployment) (*resource.Deployment, error) {
 	d := &resource.Deployment{
 		ReleaseID: release.ID, EnvironmentID: env.ID, Comments: in.Comments, Priority: in.Priority, QueueTime: in.RunAt, QueueTimeExpiry: in.NotAfter,
-		ForcePackageDownload: in.ForcePackageDownload, ForcePackageRedeployment: in.ForcePackageRedeployment, UseGuidedFailure: in.UseGuidedFailure,
+		ForcePackageDownload: in.ForcePackageDownload, ForcePackageRedeployment: in.ForcePackageRedeployment, UseGuidedFailure: guided(project, env),
+	}
+	if in.UseGuidedFailure != nil {
+		d.UseGuidedFailure = *in.UseGuidedFailure
 	}
 	var err error
 	if d.SpecificMachineIDs, err = machineIDs(tx, project.SpaceID, in.SpecificMachines); err != nil {
@@ -258,7 +282,7 @@ func checkWorker(p *rollout.Plan) error {
 	for i := range p.Steps {
 		step := &p.Steps[i]
 		for j := range step.Actions {
-			if a := &step.Actions[j]; a.Skip == "" && (a.OnServer || len(step.Roles) == 0 && p.Kind == rollout.Deploy) {
+			if a := &step.Actions[j]; a.Skip == "" && a.Manual == nil && (a.OnServer || len(step.Roles) == 0 && p.Kind == rollout.Deploy) {
 				return resource.Errorf(resource.Invalid, "Step '%s' runs on the server, which has no worker. Start the server without --no-worker, or give the step target roles.", step.Name)
 			}
 		}

@@ -86,7 +86,7 @@ func TestDeployRefusals(t *testing.T) {
 		{ReleaseID: "Releases-1", EnvironmentID: "Environments-404"},
 		{ReleaseID: "Releases-1", EnvironmentID: r.staging.ID, TenantID: "Tenants-1"},
 	} {
-		refusedFor(t, r.CreateDeployment(t.Context(), r.who, space, d), resource.Invalid)
+		refusedFor(t, r.CreateDeployment(t.Context(), r.who, space, d, nil), resource.Invalid)
 	}
 }
 

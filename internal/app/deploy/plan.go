@@ -48,6 +48,10 @@ func BuildPlan(in *PlanInput) (*rollout.Plan, error) {
 		FailWithoutTargets: failsWithoutTargets(in),
 		BuiltIns:           builtIns(in),
 		Variables:          candidates(in),
+		Guided:             in.Kind == rollout.Deploy && d.UseGuidedFailure,
+	}
+	if err := questions(in, plan); err != nil {
+		return nil, err
 	}
 	for i := range in.Process.Steps {
 		step, err := planStep(in, &in.Process.Steps[i], i+1)
@@ -108,12 +112,22 @@ func planStep(in *PlanInput, s *resource.Step, number int) (rollout.Step, error)
 	if err != nil {
 		return rollout.Step{}, stepError(s.Name, err)
 	}
+	properties := texts(s.Properties)
+	tolerate, err := rollout.ParseTolerance(properties[steps.FailurePolicy])
+	if err != nil {
+		return rollout.Step{}, stepError(s.Name, err)
+	}
+	limit, err := steps.Minutes(properties, steps.StepTimeLimit)
+	if err != nil {
+		return rollout.Step{}, stepError(s.Name, err)
+	}
 	step := rollout.Step{
-		ID: s.ID, Name: s.Name, Number: number,
-		Condition:  rollout.Condition(s.Condition),
-		Expression: s.Properties.Get(steps.ConditionExpression),
-		Roles:      s.Roles(),
-		Window:     window,
+		ID: s.ID, Name: s.Name, Number: number, Tolerate: tolerate, Limit: limit,
+		WithPrevious: number > 1 && s.StartTrigger == resource.StartWithPrevious,
+		Condition:    rollout.Condition(s.Condition),
+		Expression:   s.Properties.Get(steps.ConditionExpression),
+		Roles:        s.Roles(),
+		Window:       window,
 	}
 	for i := range s.Actions {
 		name := strconv.Itoa(number)
@@ -172,6 +186,9 @@ func planAction(in *PlanInput, s *resource.Step, a *resource.Action, number stri
 	}
 	action.RunOnce = steps.Flag(action.Properties, steps.RunOnce)
 	action.Receipt = kind.Receipt
+	if err := planPolicies(kind, &action); err != nil {
+		return action, stepError(s.Name, err)
+	}
 	var err error
 	if action.Packages, err = planPackages(in, a); err != nil {
 		return action, err
@@ -210,6 +227,8 @@ func skipReason(in *PlanInput, s *resource.Step, a *resource.Action) string {
 		return "it runs only for tenants"
 	case in.Kind == rollout.CatchUp && len(s.Roles()) == 0:
 		return "it does not run on machines, and has run"
+	case in.Kind == rollout.CatchUp && asks(a.ActionType):
+		return "it asks people, who have answered"
 	case in.Kind == rollout.CatchUp && steps.Flag(texts(a.Properties), steps.RunOnce):
 		return "it runs once per release, and has run"
 	}

@@ -238,6 +238,7 @@ func (s *Service) DeleteDeployment(ctx context.Context, who app.Caller, space, i
 // Preview is what a deployment would do, before it is made (P7).
 type Preview struct {
 	Environment *resource.Environment
+	Guided      bool // it asks people about failures unless told otherwise
 	Steps       []PreviewStep
 	Prompts     []resource.Variable
 }
@@ -283,7 +284,7 @@ func preview(tx *store.Tx, project *resource.Project, release *resource.Release,
 	if err != nil {
 		return nil, err
 	}
-	view := &Preview{Environment: env}
+	view := &Preview{Environment: env, Guided: guided(project, env)}
 	for _, set := range in.Variables {
 		for i := range set.Variables {
 			if set.Variables[i].Prompt != nil {

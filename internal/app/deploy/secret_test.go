@@ -31,7 +31,7 @@ func TestAnAnswerThatIsSecretIsSealed(t *testing.T) {
 		for id := range byName[0].FormValues {
 			asDocument.FormValues[id] = resource.Text(canary)
 		}
-		check(t, r.CreateDeployment(t.Context(), r.who, space, asDocument))
+		check(t, r.CreateDeployment(t.Context(), r.who, space, asDocument, nil))
 		for _, d := range []*resource.Deployment{&byName[0], asDocument} {
 			plan := r.plan(d.TaskID)
 			text, err := json.Marshal([]any{d, plan})

@@ -31,8 +31,10 @@ func taskFor(tx *store.Tx, who app.Caller, space, id string, p authz.Permission)
 // Task reads one task.
 func (s *Service) Task(ctx context.Context, who app.Caller, space, id string) (task *store.Task, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		task, err = taskFor(tx, who, space, id, authz.TaskView)
-		return err
+		if task, err = taskFor(tx, who, space, id, authz.TaskView); err != nil {
+			return err
+		}
+		return store.FillAsking(tx, task)
 	})
 	return task, err
 }
@@ -41,6 +43,13 @@ func (s *Service) Task(ctx context.Context, who app.Caller, space, id string) (t
 func (s *Service) Tasks(ctx context.Context, who app.Caller, q store.TaskQuery) (tasks []store.Task, total int, counts map[store.TaskState]int, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
 		if tasks, total, err = store.ListTasks(tx, q); err != nil {
+			return err
+		}
+		refs := make([]*store.Task, len(tasks))
+		for i := range tasks {
+			refs[i] = &tasks[i]
+		}
+		if err := store.FillAsking(tx, refs...); err != nil {
 			return err
 		}
 		counts, err = store.CountTasks(tx, q.Spaces)
@@ -89,6 +98,9 @@ func (s *Service) TaskDetails(ctx context.Context, who app.Caller, space, id str
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
 		task, err := taskFor(tx, who, space, id, authz.TaskView)
 		if err != nil {
+			return err
+		}
+		if err := store.FillAsking(tx, task); err != nil {
 			return err
 		}
 		details = &Details{Task: task}

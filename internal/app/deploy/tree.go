@@ -236,6 +236,9 @@ func (b *treeBuilder) cell(parent string, spec *rollout.Step, c *rollout.Cell) (
 	if c.State == rollout.CellWaiting && c.Reason == "" {
 		activity.Reason = "waits for the machine: another task works on it"
 	}
+	if c.State == rollout.CellInterrupted {
+		activity.Reason = strings.TrimSuffix("waits for an answer: "+c.Reason, ": ")
+	}
 	for _, a := range b.attempts[c.CellKey] {
 		activity.Attempts = append(activity.Attempts, a.ID)
 		if err := b.output(activity, a); err != nil {
@@ -382,10 +385,12 @@ func cellStatus(c *rollout.Cell) ActivityStatus {
 	switch c.State {
 	case rollout.CellWaiting:
 		return ActivityPending
-	case rollout.CellRunning:
+	case rollout.CellRunning, rollout.CellInterrupted:
 		return ActivityRunning
 	case rollout.CellSucceeded:
 		return ActivitySuccess
+	case rollout.CellIgnored:
+		return ActivityWarning
 	case rollout.CellSkipped:
 		return ActivitySkipped
 	case rollout.CellCanceled, rollout.CellSuperseded:
