@@ -81,9 +81,10 @@ func (d *FileDisk) Write(p []byte) error {
 // Sync implements Disk.
 func (d *FileDisk) Sync() error { return d.file.Sync() }
 
-// Truncate implements Disk.
+// Truncate implements Disk. It goes by the name, because on Windows a file that
+// is open for appending may not be cut.
 func (d *FileDisk) Truncate(size int64) error {
-	if err := d.file.Truncate(size); err != nil {
+	if err := os.Truncate(d.path(), size); err != nil {
 		return err
 	}
 	return d.file.Sync()
@@ -99,7 +100,7 @@ func (d *FileDisk) Replace(content []byte) error {
 	if err := d.file.Close(); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
-	if err := os.Rename(temp, d.path()); err != nil {
+	if err := patiently(func() error { return os.Rename(temp, d.path()) }); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
 	return d.open()

@@ -18,3 +18,6 @@ var (
 func Settle(outcome agentrpc.Outcome, cause error, left []proc.Ref) *agentrpc.Result {
 	return settle(&agentrpc.Result{Outcome: outcome, Receipt: &agentrpc.Receipt{}}, cause, left)
 }
+
+// WriteFile makes dir/name have the content, wholly or not at all.
+var WriteFile = writeFile

@@ -15,7 +15,7 @@ func writeFile(dir, name string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(temp, filepath.Join(dir, name)); err != nil {
+	if err := patiently(func() error { return os.Rename(temp, filepath.Join(dir, name)) }); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
 	return syncDir(dir)

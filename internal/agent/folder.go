@@ -164,7 +164,7 @@ func (f Folder) exists() bool {
 }
 
 // remove deletes the folder and all the job left in it.
-func (f Folder) remove() error { return os.RemoveAll(f.Path) }
+func (f Folder) remove() error { return patiently(func() error { return os.RemoveAll(f.Path) }) }
 
 // groupName is the name of the cgroup that an attempt's scripts run in. It comes
 // from the whole path: two agents on one machine may have attempts of one name,

@@ -48,9 +48,10 @@ func (l *logFile) Write(p []byte) (int, error) {
 	return len(p), l.stop()
 }
 
-// stop ends the log with the marker, in space from the reserve.
+// stop ends the log with the marker, in space from the reserve. It goes by the
+// name, because on Windows a file that is open for appending may not be cut.
 func (l *logFile) stop() error {
-	if err := l.file.Truncate(l.size); err != nil {
+	if err := os.Truncate(filepath.Join(l.folder.Path, fileLog), l.size); err != nil {
 		return err
 	}
 	reserve := filepath.Join(l.folder.Path, fileReserve)
