@@ -54,6 +54,8 @@ type NewDeployment struct {
 	Variables            map[string]string `json:"variables,omitempty"`
 	FreezeNames          []string          `json:"deploymentFreezeNames,omitempty"`
 	FreezeOverrideReason string            `json:"deploymentFreezeOverrideReason,omitempty"`
+	// PlanHash is the hash of the plan that was approved; another is refused.
+	PlanHash string `json:"planHash,omitempty"`
 }
 
 // StartedDeployment names a deployment and the task that runs it.
@@ -74,4 +76,15 @@ func (c *Client) Deploy(ctx context.Context, d NewDeployment) ([]StartedDeployme
 	}
 	err = c.Post(ctx, "/api/"+space+"/deployments/create/untenanted/v1", d, &answer)
 	return answer.DeploymentServerTasks, err
+}
+
+// Plan shows what Deploy would do, for one environment, and changes nothing.
+func (c *Client) Plan(ctx context.Context, d NewDeployment) (Document, error) {
+	space, err := c.SpaceID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.SpaceID, d.Space = space, space
+	var plan Document
+	return plan, c.Post(ctx, "/api/"+space+"/deployments/plan/v1", d, &plan)
 }

@@ -129,6 +129,9 @@ type Deployment struct {
 	Changes                  []json.RawMessage
 	ChangesMarkdown          string
 	TentacleRetentionPeriod  *RetentionPeriod
+	// PlanHash is the approval hash of the plan that was queued. Given with a new
+	// deployment it is what was approved: another plan is refused (P7).
+	PlanHash string `json:",omitempty"`
 }
 
 // DeploymentKind declares Deployment.

@@ -11,6 +11,7 @@ func (h *handler) deploymentRoutes() []api.Route {
 	kind := resource.DeploymentKind
 	return []api.Route{
 		api.Post("/deployments/create/untenanted/v1", authz.DeploymentCreate, "Deploy a release by names", h.createUntenanted).Answers(201),
+		api.Post("/deployments/plan/v1", authz.ReleaseView, "Show what deploying a release by names would do, and the hash to approve it by", h.planV1).Answers(200),
 		api.Post("/deployments/create/tenanted/v1", authz.DeploymentCreate, "Deploy a release to tenants", h.createTenanted).Answers(201),
 		api.Get("/deployments", authz.DeploymentView, "List deployments", h.listDeployments).
 			With("ids", "projects", "environments", "channels", "releases", "partialName").Paged().Showing(kind, api.Some),
@@ -42,6 +43,8 @@ type createDeploymentV1 struct {
 	NoRunAfter               resource.Time
 	Variables                map[string]string
 	Comments                 string
+	// PlanHash is the hash of the plan that was approved: another plan is refused.
+	PlanHash string
 }
 
 type createdDeployments struct{ DeploymentServerTasks []deploymentTask }
@@ -52,13 +55,7 @@ type deploymentTask struct {
 }
 
 func (h *handler) createUntenanted(c *api.Call, in createDeploymentV1) (*createdDeployments, error) {
-	made, err := h.deploy.CreateDeployments(c.Context(), c.Caller, c.Space, deploy.NewDeployment{
-		Project: in.ProjectName, Release: in.ReleaseVersion, Environments: in.EnvironmentNames,
-		SpecificMachines: in.SpecificMachineNames, ExcludedMachines: in.ExcludedMachineNames, SkipSteps: in.SkipStepNames,
-		Variables: in.Variables, RunAt: in.RunAt, NotAfter: in.NoRunAfter, Comments: in.Comments, Priority: in.Priority,
-		ForcePackageDownload: in.ForcePackageDownload, ForcePackageRedeployment: in.ForcePackageRedeployment,
-		UseGuidedFailure: in.UseGuidedFailure, UpdateVariables: in.UpdateVariableSnapshot,
-	})
+	made, err := h.deploy.CreateDeployments(c.Context(), c.Caller, c.Space, in.deployment())
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +64,17 @@ func (h *handler) createUntenanted(c *api.Call, in createDeploymentV1) (*created
 		answer.DeploymentServerTasks = append(answer.DeploymentServerTasks, deploymentTask{made[i].ID, made[i].TaskID})
 	}
 	return answer, nil
+}
+
+// deployment is what the request asks for.
+func (in *createDeploymentV1) deployment() deploy.NewDeployment {
+	return deploy.NewDeployment{
+		Project: in.ProjectName, Release: in.ReleaseVersion, Environments: in.EnvironmentNames,
+		SpecificMachines: in.SpecificMachineNames, ExcludedMachines: in.ExcludedMachineNames, SkipSteps: in.SkipStepNames,
+		Variables: in.Variables, RunAt: in.RunAt, NotAfter: in.NoRunAfter, Comments: in.Comments, Priority: in.Priority,
+		ForcePackageDownload: in.ForcePackageDownload, ForcePackageRedeployment: in.ForcePackageRedeployment,
+		UseGuidedFailure: in.UseGuidedFailure, UpdateVariables: in.UpdateVariableSnapshot, PlanHash: in.PlanHash,
+	}
 }
 
 func (h *handler) createTenanted(*api.Call, createDeploymentV1) (*createdDeployments, error) {
@@ -89,6 +97,7 @@ type deploymentBody struct {
 	QueueTimeExpiry          resource.Time
 	Comments                 string
 	Priority                 string
+	PlanHash                 string
 }
 
 func (h *handler) createDeployment(c *api.Call, in deploymentBody) (api.Item, error) {
@@ -98,6 +107,7 @@ func (h *handler) createDeployment(c *api.Call, in deploymentBody) (api.Item, er
 		ForcePackageDownload: in.ForcePackageDownload, ForcePackageRedeployment: in.ForcePackageRedeployment,
 		QueueTime: in.QueueTime, QueueTimeExpiry: in.QueueTimeExpiry, Comments: in.Comments, Priority: in.Priority, FormValues: resource.Properties{},
 	}
+	d.PlanHash = in.PlanHash
 	for id, value := range in.FormValues {
 		d.FormValues[id] = resource.Text(value)
 	}

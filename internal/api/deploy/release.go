@@ -364,12 +364,9 @@ func (h *handler) previewOf(c *api.Call, environment string, disabled bool) (*pr
 		answer.StepsToExecute = append(answer.StepsToExecute, step)
 	}
 	for i := range view.Prompts {
-		v := &view.Prompts[i]
-		answer.Form.Values[v.ID] = v.Value
-		answer.Form.Elements = append(answer.Form.Elements, formElement{Name: v.ID, IsValueRequired: v.Prompt.Required, Control: formControl{
-			Type: "VariableValue", Name: v.Name, Label: v.Prompt.Label, Description: v.Prompt.Description, Required: v.Prompt.Required, DisplaySettings: v.Prompt.DisplaySettings,
-		}})
+		answer.Form.Values[view.Prompts[i].ID] = view.Prompts[i].Value
 	}
+	answer.Form.Elements = formElements(view.Prompts)
 	return answer, nil
 }
 

@@ -19,6 +19,8 @@ type NewDeployment struct {
 	Project      string
 	Release      string // version or id
 	Environments []string
+	// PlanHash is the approval hash of the plan that was shown; "" takes any.
+	PlanHash string
 	// Machines are ids or names; SkipSteps names of steps or actions.
 	SpecificMachines []string
 	ExcludedMachines []string
@@ -42,6 +44,9 @@ type NewDeployment struct {
 func (s *Service) CreateDeployments(ctx context.Context, who app.Caller, space string, in NewDeployment) (made []resource.Deployment, err error) {
 	if len(in.Environments) == 0 {
 		return nil, resource.Errorf(resource.Invalid, "Please say which environment to deploy to.")
+	}
+	if in.PlanHash != "" && len(in.Environments) > 1 {
+		return nil, resource.Errorf(resource.Invalid, "A plan is for one environment. Deploy to each with the hash of its own plan.")
 	}
 	err = s.db.Write(ctx, func(tx *store.Tx) error {
 		made = nil
@@ -71,6 +76,7 @@ func (s *Service) CreateDeployments(ctx context.Context, who app.Caller, space s
 			if err != nil {
 				return err
 			}
+			d.PlanHash = in.PlanHash
 			if err := queue(tx, who, project, release, env, d); err != nil {
 				return err
 			}
@@ -250,6 +256,9 @@ func enqueue(tx *store.Tx, kind rollout.Kind, project *resource.Project, release
 		return err
 	}
 	hideAnswers(in)
+	if err := approve(in); err != nil {
+		return err
+	}
 	if err := store.Insert(tx, d); err != nil {
 		return err
 	}

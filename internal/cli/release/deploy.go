@@ -28,7 +28,8 @@ func Deploy(c *console.Console, verb string) *cobra.Command {
 			"they proceed, and the exit code says how it ended: 0 success, 1 failed, 4 the wait timed out (the\n" +
 			"deployment goes on), 5 canceled, 6 how it ended is not known.",
 		Example: fmt.Sprintf("  slipway %[1]s %[2]s --project Shop --version 1.2.0 --environment Test\n"+
-			"  slipway %[1]s %[2]s --project Shop --version 1.2.0 --environment Production --wait --wait-timeout 30m", noun, verb),
+			"  slipway %[1]s %[2]s --project Shop --version 1.2.0 --environment Production --wait --wait-timeout 30m\n"+
+			"  slipway %[1]s %[2]s --project Shop --version 1.2.0 --environment Production --plan-hash 5d41402abc4b2a76b9719d911017c592", noun, verb),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := complete(&d, guided, values); err != nil {
 				return err
@@ -45,15 +46,10 @@ func Deploy(c *console.Console, verb string) *cobra.Command {
 			return wait.Finish(cmd.Context(), c, cl, ids, result)
 		},
 	}
-	projectFlag(cmd, &d.Project)
-	versionFlag(cmd, &d.Release)
 	f := cmd.Flags()
 	f.StringArrayVarP(&d.Environments, "environment", "e", nil, "environment to deploy to (repeat)")
-	f.StringArrayVar(&d.SpecificMachines, "machine", nil, "only to this machine (repeat)")
-	f.StringArrayVar(&d.ExcludedMachines, "exclude-machine", nil, "not to this machine (repeat)")
-	f.StringArrayVar(&d.SkipSteps, "skip", nil, "leave this step out (repeat)")
-	f.StringArrayVar(&values, "variable", nil, "value of a prompted variable: NAME:VALUE (repeat)")
-	f.StringVar(&guided, "guided-failure", "", "ask a person when a step fails: true or false (default: as the environment says)")
+	bindWhat(cmd, &d, &guided, &values)
+	f.StringVar(&d.PlanHash, "plan-hash", "", "deploy only if the plan still has this hash, as `slipway release plan` showed it")
 	f.BoolVar(&d.ForceDownload, "force-package-download", false, "send packages even to machines that have them")
 	f.BoolVar(&d.ForceRedeploy, "force-redeploy", false, "install even where the release is installed")
 	f.BoolVar(&d.UpdateVariables, "update-variables", false, "take the project's present variables into the release first")
@@ -65,6 +61,19 @@ func Deploy(c *console.Console, verb string) *cobra.Command {
 	_ = cmd.MarkFlagRequired("environment")
 	wait.Bind(cmd)
 	return cmd
+}
+
+// bindWhat declares the flags that decide what a deployment does: those of its
+// plan as well.
+func bindWhat(cmd *cobra.Command, d *client.NewDeployment, guided *string, values *[]string) {
+	projectFlag(cmd, &d.Project)
+	versionFlag(cmd, &d.Release)
+	f := cmd.Flags()
+	f.StringArrayVar(&d.SpecificMachines, "machine", nil, "only to this machine (repeat)")
+	f.StringArrayVar(&d.ExcludedMachines, "exclude-machine", nil, "not to this machine (repeat)")
+	f.StringArrayVar(&d.SkipSteps, "skip", nil, "leave this step out (repeat)")
+	f.StringArrayVar(values, "variable", nil, "value of a prompted variable: NAME:VALUE (repeat)")
+	f.StringVar(guided, "guided-failure", "", "ask a person when a step fails: true or false (default: as the environment says)")
 }
 
 func complete(d *client.NewDeployment, guided string, values []string) error {

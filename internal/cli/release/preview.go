@@ -33,7 +33,7 @@ type previewed struct {
 func preview(c *console.Console) *cobra.Command {
 	var project, version, environment string
 	cmd := &cobra.Command{
-		Use: "preview", Aliases: []string{"plan"}, Short: "Show what a deployment would do: the actions and their machines, as of now",
+		Use: "preview", Short: "Show what a deployment would do: the actions and their machines, as of now",
 		Example: "  slipway release preview --project Shop --version 1.2.0 --environment Production",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cl, err := c.Client()

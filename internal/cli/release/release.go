@@ -17,7 +17,7 @@ import (
 // Command is `slipway release`.
 func Command(c *console.Console) *cobra.Command {
 	cmd := console.Group("release", "Frozen versions of a project, and where they go",
-		create(c), list(c), get(c), preview(c), Deploy(c, "deploy"), progression(c), remove(c))
+		create(c), list(c), get(c), preview(c), plan(c), Deploy(c, "deploy"), progression(c), remove(c))
 	cmd.Aliases = []string{"releases"}
 	return cmd
 }
