@@ -178,6 +178,9 @@ func (e *Engine) turn(ctx context.Context, o store.Owned) error {
 		if err != nil {
 			return err
 		}
+		if err := lookAtChanged(tx, o.ID); err != nil {
+			return err
+		}
 		if err := Turn(t); err != nil || t.Row().State.Terminal() {
 			return err // a late report about a rollout that had ended before
 		}

@@ -24,6 +24,10 @@ func (t *turn) nextAction(step *StepRow, m *Member, index int) {
 		}
 		t.w.saveCell(c)
 	}
+	if m.Track > 0 {
+		t.follow(m)
+		return
+	}
 	step.Active--
 	step.Done++
 	t.w.saveStep(step)
@@ -32,8 +36,11 @@ func (t *turn) nextAction(step *StepRow, m *Member, index int) {
 // actionRuns decides whether an action runs on the member, and why not.
 func (t *turn) actionRuns(step *StepRow, m *Member, key CellKey) (run bool, reason string, err error) {
 	spec := &t.p.Steps[key.Step].Actions[key.Action]
-	if spec.Skip != "" {
+	switch {
+	case spec.Skip != "":
 		return false, spec.Skip, nil
+	case m.Track > 0 && spec.RunOnce:
+		return false, "it runs once, and the machine joined after that", nil
 	}
 	run, reason, err = t.holds(spec.Condition, spec.Expression, t.failedBefore(key), "an earlier action here", key.Step, spec, m)
 	if run && spec.RunOnce {
@@ -174,8 +181,12 @@ func (t *turn) closeCell(c *Cell, state CellState, reason string) {
 		t.say("Error", c.CellKey, "%s", sentence(state, reason))
 		t.countFailure(step, m, c.CellKey, sentence(state, reason))
 	}
-	if t.w.Row.State == Running && m.State == MemberLive && !step.Ending {
+	if t.w.Row.State == Running && m.State == MemberLive && (m.Track > 0 || !step.Ending) {
 		t.nextAction(step, m, c.Action+1)
+		return
+	}
+	if m.Track > 0 {
+		t.endTrack(m)
 		return
 	}
 	step.Active--
@@ -195,16 +206,18 @@ func sentence(state CellState, reason string) string {
 // failed than it tolerates.
 func (t *turn) countFailure(step *StepRow, m *Member, key CellKey, why string) {
 	t.w.Row.Failures++
-	if !t.failedBefore(key) {
-		step.Failed++
+	if m.Track == 0 { // a closed step stays as it is
+		if !t.failedBefore(key) {
+			step.Failed++
+		}
+		if step.Reason == "" {
+			step.Reason = m.Name + ": " + why
+		}
+		if !t.p.Steps[step.Index].Tolerate.Allows(step.Failed, step.Scope) {
+			t.stop(step)
+		}
+		t.w.saveStep(step)
 	}
-	if step.Reason == "" {
-		step.Reason = m.Name + ": " + why
-	}
-	if !t.p.Steps[step.Index].Tolerate.Allows(step.Failed, step.Scope) {
-		t.stop(step)
-	}
-	t.w.saveStep(step)
 	if !m.Failed {
 		m.Failed, m.FailedIn = true, step.Index+1
 		t.w.saveMember(m)

@@ -40,6 +40,10 @@
 //	                                          is asked──► Failed | TimedOut | Unknown
 //	                                                      | NotDeployed
 //
+// A machine that joins while the rollout runs goes through the closed steps of
+// its roles on a track of its own, then queues for the open one; the end waits
+// for it.
+//
 // The time limit of an action or a step asks its attempts to end; those that do
 // have TimedOut, one that does not is Unknown.
 //

@@ -23,7 +23,8 @@ type EventKind string
 
 // The events.
 const (
-	// Joined adds a member; before Begin for the machines found at the start.
+	// Joined adds a member: before Begin the machines found at the start, later
+	// those that come while it runs.
 	Joined EventKind = "Joined"
 	// Begin opens the first step.
 	Begin EventKind = "Begin"
@@ -48,6 +49,9 @@ const (
 	Timer EventKind = "Timer"
 	// Cancel asks for the end.
 	Cancel EventKind = "Cancel"
+	// Changed says that a machine may have come into scope or left it. It changes
+	// nothing by itself: the engine looks, and folds Joined or Gone.
+	Changed EventKind = "Changed"
 	// Answered brings a person's answer to an interruption.
 	Answered EventKind = "Answered"
 )

@@ -65,6 +65,9 @@ func (t *turn) gone(machine, why string) {
 func (t *turn) leave(m *Member, state MemberState, why string) {
 	m.State, m.Reason = state, why
 	t.w.saveMember(m)
+	if m.Track > 0 {
+		return // it is in no open step's scope yet
+	}
 	t.inScope(m, -1)
 	for _, row := range t.openSteps() {
 		if t.p.Steps[row.Index].Covers(m) && m.Ord <= row.Cursor {

@@ -14,7 +14,7 @@ func (t *turn) endAttempt(c *Cell) {
 
 // timeLimit says which limit an attempt has passed.
 func (t *turn) timeLimit(c *Cell) string {
-	if t.w.step(c.Step).Ending {
+	if step := t.w.step(c.Step); step.Ending && step.State == StepOpen {
 		return fmt.Sprintf("the step took longer than its limit of %d s", t.p.Steps[c.Step].Limit/1000)
 	}
 	return fmt.Sprintf("it took longer than its limit of %d s", t.action(c).Limit/1000)

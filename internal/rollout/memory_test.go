@@ -53,8 +53,12 @@ func (m *memory) Member(id string) (rollout.Member, bool) {
 }
 
 func (m *memory) Members(after int64, n int) []rollout.Member {
-	i, _ := slices.BinarySearchFunc(m.members, after+1, func(a rollout.Member, ord int64) int { return cmp.Compare(a.Ord, ord) })
-	page := slices.Clone(m.members[i:min(i+n, len(m.members))])
+	ordered := m.members
+	if byOrd := func(a, b rollout.Member) int { return cmp.Compare(a.Ord, b.Ord) }; !slices.IsSortedFunc(ordered, byOrd) {
+		ordered = slices.SortedFunc(slices.Values(ordered), byOrd)
+	}
+	i, _ := slices.BinarySearchFunc(ordered, after+1, func(a rollout.Member, ord int64) int { return cmp.Compare(a.Ord, ord) })
+	page := slices.Clone(ordered[i:min(i+n, len(ordered))])
 	m.read += len(page)
 	return page
 }
@@ -172,7 +176,7 @@ func (m *memory) save(c rollout.Changes) {
 	for _, member := range c.Members {
 		if i, ok := m.byID[member.ID]; ok {
 			m.members[i] = *member
-			continue
+			continue // one that has changed its order is found by it in Members
 		}
 		m.byID[member.ID] = len(m.members)
 		m.members = append(m.members, *member)

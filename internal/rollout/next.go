@@ -53,7 +53,7 @@ func Next(p *Plan, w *Working, e Event) []Effect {
 		t.cancel(e.By)
 	case Answered:
 		t.answered(*e.Cell, e.Answer)
-	case Continue:
+	case Continue, Changed:
 	}
 	t.settle()
 	return t.effects
@@ -86,8 +86,14 @@ func ofStep(index int) CellKey { return CellKey{Step: index, Action: -1} }
 
 func (t *turn) join(m *Member) {
 	w := t.w
-	if w.Row.State != Queued || w.member(m.ID) != nil {
-		return // joining is open until Begin; later machines catch up afterwards
+	switch {
+	case w.member(m.ID) != nil:
+		return
+	case w.Row.State == Running && !m.Worker:
+		t.joinLate(m)
+		return
+	case w.Row.State != Queued:
+		return
 	}
 	member := *m
 	w.Row.NextOrd++
@@ -138,6 +144,12 @@ func (t *turn) nameMissing() {
 func (t *turn) settle() {
 	w := t.w
 	for w.Row.State == Running {
+		if w.Row.Step >= len(t.p.Steps) { // it waits for those that joined later
+			if w.Row.Tracking == 0 {
+				t.finish(t.verdict())
+			}
+			break
+		}
 		open := false
 		for _, step := range t.openSteps() {
 			open = t.advance(step) || open
@@ -216,7 +228,7 @@ func (t *turn) admit(step *StepRow) {
 			step.Cursor = m.Ord
 			t.w.saveStep(step)
 			switch {
-			case m.State != MemberLive || !spec.Covers(m):
+			case m.State != MemberLive || m.Track > 0 || !spec.Covers(m):
 			case t.passed(step, m):
 				t.takeVacant(step, m)
 			case m.Failed && m.FailedIn <= t.w.Row.Step && spec.Condition == ConditionSuccess:
@@ -232,14 +244,18 @@ func (t *turn) admit(step *StepRow) {
 // leaveOut skips the step on a machine that failed in an earlier one, whose
 // failure was tolerated.
 func (t *turn) leaveOut(step *StepRow, m *Member) {
-	for i := range t.p.Steps[step.Index].Actions {
+	t.skipStep(step.Index, m)
+	step.Done++
+	t.w.saveStep(step)
+}
+
+func (t *turn) skipStep(index int, m *Member) {
+	for i := range t.p.Steps[index].Actions {
 		t.w.saveCell(&Cell{
-			CellKey: CellKey{Step: step.Index, Action: i, Member: m.ID}, State: CellSkipped,
+			CellKey: CellKey{Step: index, Action: i, Member: m.ID}, State: CellSkipped,
 			Reason: "the machine failed in an earlier step", StartedAt: t.at, EndedAt: t.at,
 		})
 	}
-	step.Done++
-	t.w.saveStep(step)
 }
 
 // openNext opens the first step after those that were open which has something
@@ -260,7 +276,6 @@ func (t *turn) openNext() {
 		}
 	}
 	t.w.Row.Step = len(t.p.Steps)
-	t.finish(t.verdict())
 }
 
 // openStep opens a step or says why it does not run. failed says whether the

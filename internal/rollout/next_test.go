@@ -492,6 +492,11 @@ func drawEvent(t *rapid.T, p *rollout.Plan, m *memory, now int64, started map[st
 		if member := rapid.SampledFrom(m.members).Draw(t, "gone"); !member.Worker {
 			m.fold(p, rollout.Event{At: now, Kind: rollout.Gone, Member: member.ID, By: "test"})
 		}
+	case roll == 92 && len(m.members) < 12:
+		role := rapid.SampledFrom([]string{"web", "db"}).Draw(t, "newcomer")
+		m.fold(p, rollout.Event{At: now, Kind: rollout.Joined, Join: &rollout.Member{
+			ID: fmt.Sprintf("Machines-late%d", len(m.members)), Name: fmt.Sprintf("late%d", len(m.members)), Roles: []string{role}, Patience: 5000,
+		}})
 	case roll < 97 && len(m.asked) > 0: // also a second answer, and one to a question that is not asked any more
 		q := rapid.SampledFrom(m.asked).Draw(t, "question")
 		m.answerTo(p, now, q, rapid.SampledFrom(q.Choices).Draw(t, "answer"))
@@ -518,7 +523,12 @@ func check(t *rapid.T, p *rollout.Plan, m *memory) {
 			t.Fatalf("member %s has two open cells in step %d", k.Member, k.Step)
 		}
 		active[k.Step][k.Member] = true
-		if m.steps[k.Step].State != rollout.StepOpen && m.steps[k.Step].State != rollout.StepCanceled {
+		if member := m.members[m.byID[k.Member]]; member.Track > 0 {
+			if member.Track != k.Step+1 || m.steps[k.Step].State == rollout.StepOpen {
+				t.Fatalf("member %+v has the open cell %v", member, k)
+			}
+			delete(active[k.Step], k.Member)
+		} else if m.steps[k.Step].State != rollout.StepOpen && m.steps[k.Step].State != rollout.StepCanceled {
 			t.Fatalf("open cell %v while step %d is open", k, m.row.Step)
 		}
 		if q := m.open[c.Interruption]; (c.State == rollout.CellInterrupted) != (q != nil && q.Cell == k) {
@@ -539,9 +549,18 @@ func check(t *rapid.T, p *rollout.Plan, m *memory) {
 			t.Fatalf("step %d counts %d active, %d are", i, m.steps[i].Active, len(active[i]))
 		}
 	}
+	tracking := 0
+	for i := range m.members {
+		if m.members[i].Track > 0 {
+			tracking++
+		}
+	}
+	if tracking != m.row.Tracking {
+		t.Fatalf("%d members on their own track, the row counts %d", tracking, m.row.Tracking)
+	}
 	checkOnce(t, p, m)
 	if len(m.finished) == 1 && m.finished[0] == rollout.Succeeded {
-		checkGreen(t, m)
+		checkGreen(t, p, m)
 	}
 }
 
@@ -582,7 +601,20 @@ func checkOnce(t *rapid.T, p *rollout.Plan, m *memory) {
 
 // checkGreen holds I3: green only if no live member has a cell that failed or
 // whose end is not known.
-func checkGreen(t *rapid.T, m *memory) {
+func checkGreen(t *rapid.T, p *rollout.Plan, m *memory) {
+	for i := range m.members {
+		member := &m.members[i]
+		for s := range p.Steps {
+			if member.State != rollout.MemberLive || !p.Steps[s].Covers(member) || m.steps[s].State != rollout.StepSucceeded {
+				continue
+			}
+			for a := range p.Steps[s].Actions {
+				if m.cells[rollout.CellKey{Step: s, Action: a, Member: member.ID}].State == "" {
+					t.Fatalf("green, and %s never came to step %d, action %d", member.ID, s, a)
+				}
+			}
+		}
+	}
 	for k, c := range m.cells {
 		member := m.members[m.byID[k.Member]]
 		if member.State == rollout.MemberLive && c.State != rollout.CellSucceeded && c.State != rollout.CellSkipped && c.State != rollout.CellIgnored {

@@ -127,7 +127,7 @@ func (t *turn) notStarted(c *Cell, a *Attempt, retry bool) {
 // otherwise the cell has failed.
 func (t *turn) failed(c *Cell, a *Attempt, state CellState, reason string) {
 	m := t.w.member(c.Member)
-	going := t.w.Row.State == Running && m.State == MemberLive && !t.w.step(c.Step).Ending
+	going := t.w.Row.State == Running && m.State == MemberLive && (m.Track > 0 || !t.w.step(c.Step).Ending)
 	switch {
 	case going && t.retries(c, a.Outcome):
 		t.tryAgain(c, a, reason)

@@ -33,7 +33,10 @@ type Row struct {
 	Unavailable int
 	Gone        int
 	Warnings    int
-	// OpenCells counts cells that are Waiting or Running.
+	// Tracking counts the members that joined while it ran and are not yet
+	// through the steps that were closed by then.
+	Tracking int
+	// OpenCells counts cells that are Waiting, Running or Interrupted.
 	OpenCells int
 	// Outputs is the number of output variables stored so far: a prefix that an
 	// attempt's payload names (design 5.7).
@@ -119,6 +122,9 @@ type Member struct {
 	Failed bool // one of its cells failed
 	// FailedIn is 1 + the index of the step in which it failed first; 0: none.
 	FailedIn int
+	// Track is 1 + the index of the closed step that it goes through alone, as
+	// one that joined later; 0: it goes with the others.
+	Track int
 	// Patience is how long the machine may stay silent, in milliseconds: its
 	// policy's connect deadline.
 	Patience int64
@@ -273,7 +279,8 @@ type Output struct {
 type Rows interface {
 	Step(index int) StepRow
 	Member(id string) (Member, bool)
-	// Members are up to n members with an order above after, ascending.
+	// Members are up to n members with an order above after, ascending. An order
+	// changes only to one above all others.
 	Members(after int64, n int) []Member
 	Cell(key CellKey) (Cell, bool)
 	// OpenCells are up to n open cells above after, in order of CellKey.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/rollout"
 )
 
@@ -80,7 +81,14 @@ func OpenSession(tx *Tx, s *Session) error {
 	}
 	tx.Notify(TopicEffects)
 	tx.Notify(TopicSessions)
-	return tellRollouts(tx, s.Machine, rollout.Event{At: now, Kind: rollout.Back, Member: s.Machine}, s.Generation)
+	m, err := Get[resource.Machine](tx, s.Machine)
+	switch {
+	case err == nil:
+		err = MachineChanged(tx, m.ID, m.EnvironmentIDs)
+	case resource.CodeOf(err) == resource.NotFound: // a worker
+		err = nil
+	}
+	return errors.Join(err, tellRollouts(tx, s.Machine, rollout.Event{At: now, Kind: rollout.Back, Member: s.Machine}, s.Generation))
 }
 
 // CloseSession records the end of a link, unless a newer one has replaced it.

@@ -59,11 +59,11 @@ func readSteps(t *Turn, where string, args ...any) []rollout.StepRow {
 	return turnRows(t, "steps", stepQuery+where, scanStep, args...)
 }
 
-const memberQuery = `SELECT id, ord, name, roles, worker, state, reason, failed, patience, facts, failed_in FROM member `
+const memberQuery = `SELECT id, ord, name, roles, worker, state, reason, failed, patience, facts, failed_in, track FROM member `
 
 func scanMember(r *sql.Rows, m *rollout.Member) error {
 	var roles, facts string
-	if err := r.Scan(&m.ID, &m.Ord, &m.Name, &roles, &m.Worker, &m.State, &m.Reason, &m.Failed, &m.Patience, &facts, &m.FailedIn); err != nil {
+	if err := r.Scan(&m.ID, &m.Ord, &m.Name, &roles, &m.Worker, &m.State, &m.Reason, &m.Failed, &m.Patience, &facts, &m.FailedIn, &m.Track); err != nil {
 		return err
 	}
 	if err := fromJSON(roles, &m.Roles); err != nil {

@@ -27,8 +27,8 @@ func InsertRollout(tx *Tx, plan *rollout.Plan) error {
 		return fmt.Errorf("marshal plan %s: %w", plan.Task, err)
 	}
 	_, err = tx.exec(`INSERT INTO rollout (id, space_id, plan_hash, rules, owner, epoch, seq, wake_at, state, step, members, next_ord, failures,
-		stopped, unavailable, gone, warnings, open_cells, outputs, canceled_by, cancel_after, cancel_done, error, interruptions, due_at)
-		VALUES ($1,$2,$3,$4,'',0,0,0,$5,0,0,0,0,0,0,0,0,0,0,'','',0,'',0,0)`,
+		stopped, unavailable, gone, warnings, open_cells, outputs, canceled_by, cancel_after, cancel_done, error, interruptions, due_at, tracking)
+		VALUES ($1,$2,$3,$4,'',0,0,0,$5,0,0,0,0,0,0,0,0,0,0,'','',0,'',0,0,0)`,
 		plan.Task, plan.Space.ID, plan.Hash(), plan.Rules, rollout.Queued)
 	if err == nil {
 		_, err = tx.exec(`INSERT INTO rollout_plan (rollout_id, json) VALUES ($1,$2)`, plan.Task, string(text))

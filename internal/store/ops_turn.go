@@ -46,14 +46,14 @@ func OpenTurn(tx *Tx, id, owner string, epoch int64) (*Turn, error) {
 	return t, nil
 }
 
-const rolloutColumns = `id, seq, state, step, members, next_ord, failures, stopped, unavailable, gone, warnings, open_cells, outputs, canceled_by, cancel_after, cancel_done, error, interruptions, due_at`
+const rolloutColumns = `id, seq, state, step, members, next_ord, failures, stopped, unavailable, gone, warnings, open_cells, outputs, canceled_by, cancel_after, cancel_done, error, interruptions, due_at, tracking`
 
 func loadRow(tx *Tx, id string) (row rollout.Row, seq int64, err error) {
 	var after string
 	err = tx.queryRow(`SELECT `+rolloutColumns+` FROM rollout WHERE id = $1`, id).Scan(
 		&row.ID, &seq, &row.State, &row.Step, &row.Members, &row.NextOrd, &row.Failures, &row.Stopped, &row.Unavailable, &row.Gone,
 		&row.Warnings, &row.OpenCells, &row.Outputs, &row.CanceledBy, &after, &row.CancelDone, &row.Error,
-		&row.Interruptions, &row.DueAt)
+		&row.Interruptions, &row.DueAt, &row.Tracking)
 	if err == nil && after != "" {
 		err = json.Unmarshal([]byte(after), &row.CancelAfter)
 	}
@@ -186,12 +186,12 @@ func (t *Turn) Save(c rollout.Changes) {
 func (t *Turn) saveRow(r *rollout.Row) {
 	t.exec("save row", `UPDATE rollout SET seq = $2, state = $3, step = $4, members = $5, next_ord = $6, failures = $7,
 		unavailable = $8, gone = $9, warnings = $10, open_cells = $11, outputs = $12, canceled_by = $13,
-		cancel_after = $14, cancel_done = $15, error = $16, stopped = $17, interruptions = $18, due_at = $19,
+		cancel_after = $14, cancel_done = $15, error = $16, stopped = $17, interruptions = $18, due_at = $19, tracking = $20,
 		wake_at = COALESCE((SELECT MIN(CASE WHEN CAST($19 AS BIGINT) > 0 AND CAST($19 AS BIGINT) < due_at THEN CAST($19 AS BIGINT) ELSE due_at END)
 		FROM cell WHERE rollout_id = $1 AND is_open = 1 AND due_at > 0), CAST($19 AS BIGINT))
 		WHERE id = $1`,
 		t.id, t.seq, r.State, r.Step, r.Members, r.NextOrd, r.Failures, r.Unavailable, r.Gone, r.Warnings, r.OpenCells,
-		r.Outputs, r.CanceledBy, jsonOrEmpty(r.CancelAfter), flag(r.CancelDone), r.Error, r.Stopped, r.Interruptions, r.DueAt)
+		r.Outputs, r.CanceledBy, jsonOrEmpty(r.CancelAfter), flag(r.CancelDone), r.Error, r.Stopped, r.Interruptions, r.DueAt, r.Tracking)
 }
 
 func (t *Turn) saveStep(s *rollout.StepRow) {
@@ -206,10 +206,10 @@ func (t *Turn) saveStep(s *rollout.StepRow) {
 }
 
 func (t *Turn) saveMember(m *rollout.Member) {
-	t.exec("save member", `INSERT INTO member (rollout_id, id, ord, name, roles, worker, state, reason, failed, patience, facts, failed_in)
-		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)
-		ON CONFLICT (rollout_id, id) DO UPDATE SET state = excluded.state, reason = excluded.reason, failed = excluded.failed, failed_in = excluded.failed_in`,
-		t.id, m.ID, m.Ord, m.Name, jsonOrEmpty(m.Roles), flag(m.Worker), m.State, m.Reason, flag(m.Failed), m.Patience, jsonOrEmpty(m.Facts), m.FailedIn)
+	t.exec("save member", `INSERT INTO member (rollout_id, id, ord, name, roles, worker, state, reason, failed, patience, facts, failed_in, track)
+		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)
+		ON CONFLICT (rollout_id, id) DO UPDATE SET ord = excluded.ord, track = excluded.track, state = excluded.state, reason = excluded.reason, failed = excluded.failed, failed_in = excluded.failed_in`,
+		t.id, m.ID, m.Ord, m.Name, jsonOrEmpty(m.Roles), flag(m.Worker), m.State, m.Reason, flag(m.Failed), m.Patience, jsonOrEmpty(m.Facts), m.FailedIn, m.Track)
 }
 
 func (t *Turn) saveCell(c *rollout.Cell) {

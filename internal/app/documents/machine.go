@@ -23,6 +23,9 @@ func (s *Service) machineRules() rules {
 			if err := oweChanged(tx, old, m); err != nil {
 				return err
 			}
+			if err := store.MachineChanged(tx, m.ID, slices.Concat(old.EnvironmentIDs, m.EnvironmentIDs)); err != nil {
+				return err
+			}
 			moved := old.Endpoint.CommunicationStyle != m.Endpoint.CommunicationStyle || old.Endpoint.URI != m.Endpoint.URI
 			if moved || old.Thumbprint != m.Thumbprint || old.IsDisabled && !m.IsDisabled {
 				return s.checkHealth(tx, m)

@@ -62,7 +62,8 @@ CREATE TABLE rollout (
   cancel_done BIGINT NOT NULL,
   error TEXT NOT NULL,
   interruptions BIGINT NOT NULL,
-  due_at BIGINT NOT NULL
+  due_at BIGINT NOT NULL,
+  tracking BIGINT NOT NULL
 );
 CREATE INDEX rollout_by_wake ON rollout (wake_at) WHERE wake_at > 0;
 CREATE INDEX rollout_by_owner ON rollout (owner) WHERE owner <> '';
@@ -104,6 +105,7 @@ CREATE TABLE member (
   reason TEXT NOT NULL,
   failed BIGINT NOT NULL,
   failed_in BIGINT NOT NULL,
+  track BIGINT NOT NULL,
   patience BIGINT NOT NULL,
   facts TEXT NOT NULL,
   PRIMARY KEY (rollout_id, id)

@@ -1,0 +1,96 @@
+package rollout_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/slipwayhq/slipway/internal/rollout"
+)
+
+func late(m *memory, p *rollout.Plan, name, role string) {
+	m.fold(p, rollout.Event{At: 100, Kind: rollout.Joined, Join: &rollout.Member{
+		ID: "Machines-" + name, Name: name, Roles: []string{role}, Patience: 5000,
+	}})
+}
+
+// fault 35: a machine that comes while the rollout runs goes through the closed
+// steps of its roles by itself, run-once actions excepted, then queues for the
+// open one within its window; the end waits for it.
+func TestANewcomerJoins(t *testing.T) {
+	t.Parallel()
+	rolling := step("rolling", "web")
+	rolling.Window.Number = 1
+	p := plan(step("prepare", "web", runOnce("migrate"), action("prepare")), step("other", "db"), rolling)
+	m := newMemory("ServerTasks-1")
+	m.join(p, append(machines("web", 2), machines("db", 1)...)...)
+	finishAll := func(n int) {
+		for range n {
+			for _, id := range m.send(p, 10) {
+				m.end(p, 20, id, rollout.OutcomeSucceeded)
+			}
+		}
+	}
+	for m.row.Step < 2 {
+		finishAll(1)
+	}
+	running := m.send(p, 30) // web1 in the rolling step
+	late(m, p, "late", "web")
+	want(t, "its own track", membersOf(m, m.starts), "late")
+	if c := m.cells[rollout.CellKey{Step: 0, Member: "Machines-late"}]; c.State != rollout.CellSkipped || !strings.Contains(c.Reason, "once") {
+		t.Errorf("the run-once action: %+v", c)
+	}
+	for _, id := range running {
+		m.end(p, 40, id, rollout.OutcomeSucceeded)
+	}
+	finishAll(1) // late: prepare; web2: rolling
+	want(t, "behind all others, one at a time", membersOf(m, m.starts), "late")
+	if len(m.finished) != 0 {
+		t.Fatal("the end did not wait")
+	}
+	finishAll(1)
+	want(t, "end", fmt.Sprint(m.finished, m.steps[2].Done, m.steps[2].Scope), fmt.Sprint([]rollout.State{rollout.Succeeded}, 3, 3))
+	if m.steps[0].Done != 2 || m.row.Members != 4 {
+		t.Errorf("the closed step counts %d, the rollout %d members", m.steps[0].Done, m.row.Members)
+	}
+}
+
+// Joining closes with the last step and with the first failure; a newcomer that
+// fails makes the rollout red and stops nobody; one that leaves is waited for
+// no longer.
+func TestNewcomersThatDoNotMakeIt(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		happens func(*memory, *rollout.Plan)
+		end     rollout.State
+	}{
+		"fails": {func(m *memory, p *rollout.Plan) {
+			late(m, p, "late", "web")
+			m.end(p, 110, m.send(p, 100)[0], rollout.OutcomeFailed)
+		}, rollout.Failed},
+		"leaves": {func(m *memory, p *rollout.Plan) {
+			late(m, p, "late", "web")
+			m.fold(p, rollout.Event{At: 110, Kind: rollout.Gone, Member: "Machines-late", By: "disabled"})
+		}, rollout.Succeeded},
+	} {
+		p := plan(step("one", "web"), step("two", "db"), step("three", "db"))
+		m := newMemory("ServerTasks-1")
+		m.join(p, append(machines("web", 1), machines("db", 1)...)...)
+		m.end(p, 20, m.send(p, 10)[0], rollout.OutcomeSucceeded)
+		second := m.send(p, 30)
+		tc.happens(m, p)
+		m.end(p, 120, second[0], rollout.OutcomeSucceeded)
+		want(t, name+": the others go on", membersOf(m, m.starts), "db1")
+		m.end(p, 130, m.send(p, 125)[0], rollout.OutcomeSucceeded)
+		want(t, name, fmt.Sprint(m.finished), fmt.Sprintf("[%s]", tc.end))
+	}
+	p := plan(step("one", "web"), step("two", "web"))
+	m := newMemory("ServerTasks-1")
+	m.join(p, machines("web", 2)...)
+	batch := m.send(p, 10)
+	m.end(p, 20, batch[0], rollout.OutcomeFailed)
+	late(m, p, "late", "web")
+	if len(m.members) != 2 {
+		t.Error("it joined a rollout that has failed")
+	}
+}
