@@ -58,10 +58,7 @@ type Deployed struct {
 
 // DeployedOn are the releases that a machine was proved to run.
 func DeployedOn(tx *Tx, machine string) ([]Deployed, error) {
-	return readRows(tx, "deployed", `SELECT machine_id, project_id, environment_id, tenant_id, release_id, task_id, at FROM deployed WHERE machine_id = $1 ORDER BY project_id`,
-		func(r *sql.Rows, d *Deployed) error {
-			return r.Scan(&d.MachineID, &d.ProjectID, &d.EnvironmentID, &d.TenantID, &d.ReleaseID, &d.TaskID, &d.At)
-		}, machine)
+	return readRows(tx, "deployed", `SELECT machine_id, project_id, environment_id, tenant_id, release_id, task_id, at FROM deployed WHERE machine_id = $1 ORDER BY project_id`, scanDeployed, machine)
 }
 
 // SetDeployed records what the members of an ended rollout run: the release on
