@@ -86,3 +86,36 @@ func TestAMachineThatIsDisabledLeaves(t *testing.T) {
 		return nil
 	})
 }
+
+// Machines join in the order of the zones that their target tags name.
+func TestMembersAreOrderedByZone(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	names := []string{"web1", "web22", "web333"}
+	for i, zone := range []string{"zone:b", "Zone:a", "zone:"} {
+		id := n.machine(names[i], "web")
+		n.write(func(tx *store.Tx) error {
+			m, err := store.Get[resource.Machine](tx, id)
+			if err != nil {
+				return err
+			}
+			m.Roles = append(m.Roles, zone)
+			return store.Update(tx, m)
+		})
+	}
+	n.start()
+	id := n.deploy(rollout.Deploy, "Projects-1", "Releases-1", "web")
+	n.awaitState(id, store.TaskExecuting)
+	n.settled(id)
+	n.read(func(tx *store.Tx) error {
+		view, err := store.ViewRollout(tx, id)
+		var got []string
+		for _, m := range view.Members {
+			got = append(got, m.Name+"/"+m.Zone)
+		}
+		if len(got) != 3 || got[0] != "web333/" || got[1] != "web22/a" || got[2] != "web1/b" {
+			t.Errorf("members %v", got)
+		}
+		return err
+	})
+}

@@ -48,6 +48,8 @@ func Members(tx *store.Tx, p *rollout.Plan) ([]rollout.Member, error) {
 		}
 		members = append(members, member(m, policy, silence(session, began, tx.Now())))
 	}
+	// By zone, else as they are listed: steps that go zone by zone follow it.
+	slices.SortStableFunc(members, func(a, b rollout.Member) int { return strings.Compare(a.Zone, b.Zone) })
 	if p.NeedsWorker() && p.Kind == rollout.Deploy {
 		// Without a worker there are steps left that only ask people.
 		members = append(members, rollout.Member{ID: cmp.Or(p.Worker.ID, "Workers-0"), Name: cmp.Or(p.Worker.Name, "the server"), Worker: true})
@@ -98,13 +100,25 @@ func member(m *resource.Machine, policy *resource.MachinePolicy, silent time.Dur
 	// A machine that has been silent already has used that much of it up.
 	patience = min(patience, max(patience-silent, stillSilent))
 	return rollout.Member{
-		ID: m.ID, Name: m.Name, Roles: m.Roles,
+		ID: m.ID, Name: m.Name, Roles: m.Roles, Zone: zoneOf(m.Roles),
 		Patience: max(patience, time.Second).Milliseconds(),
 		Facts: map[string]string{
 			"Octopus.Machine.Hostname": hostname(m.URI),
 		},
 	}
 }
+
+// zoneOf is the zone in a machine's target tags.
+func zoneOf(tags []string) string {
+	for _, tag := range tags {
+		if len(tag) > len(zoneTag) && strings.EqualFold(tag[:len(zoneTag)], zoneTag) {
+			return tag[len(zoneTag):]
+		}
+	}
+	return ""
+}
+
+const zoneTag = "zone:"
 
 // stillSilent is how long a machine that is lost since long ago is given to come
 // back.

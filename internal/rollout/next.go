@@ -225,10 +225,17 @@ func (t *turn) admit(step *StepRow) {
 				return
 			}
 			t.looked++
+			works := m.State == MemberLive && m.Track == 0 && spec.Covers(m)
+			if works && spec.Zonal && m.Zone != step.Zone {
+				if step.Active > 0 {
+					return // the zone before it comes to its end first
+				}
+				step.Zone = m.Zone
+			}
 			step.Cursor = m.Ord
 			t.w.saveStep(step)
 			switch {
-			case m.State != MemberLive || m.Track > 0 || !spec.Covers(m):
+			case !works:
 			case t.passed(step, m):
 				t.takeVacant(step, m)
 			case m.Failed && m.FailedIn <= t.w.Row.Step && spec.Condition == ConditionSuccess:

@@ -396,6 +396,9 @@ func TestEveryHistoryEnds(t *testing.T) {
 		p := drawPlan(t)
 		m := newMemory("ServerTasks-1")
 		fleet := append(machines("web", rapid.IntRange(0, 5).Draw(t, "web")), machines("db", rapid.IntRange(0, 3).Draw(t, "db"))...)
+		for i := range fleet {
+			fleet[i].Zone = rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "zone")
+		}
 		m.join(p, append(fleet, rollout.Member{ID: "Workers-1", Name: "server", Worker: true})...)
 		now := int64(10)
 		started := map[string]bool{}
@@ -450,6 +453,7 @@ func drawPlan(t *rapid.T) *rollout.Plan {
 		s := step(fmt.Sprintf("s%d", i), rapid.SampledFrom([]string{"web", "db", "none", ""}).Draw(t, "role"), actions...)
 		s.Condition = rapid.SampledFrom(conditions).Draw(t, "step condition")
 		s.Window.Number = rapid.IntRange(0, 2).Draw(t, "window")
+		s.Zonal = rapid.IntRange(0, 3).Draw(t, "zonal") == 0
 		s.WithPrevious = i > 0 && rapid.IntRange(0, 2).Draw(t, "with previous") == 0
 		s.Tolerate = rapid.SampledFrom([]rollout.Tolerance{{}, {}, {All: true}, {Number: 1}, {Percent: 40}}).Draw(t, "tolerate")
 		s.Limit = rapid.SampledFrom([]int64{0, 0, 0, 5000}).Draw(t, "step limit")
@@ -544,6 +548,13 @@ func check(t *rapid.T, p *rollout.Plan, m *memory) {
 	for i := range p.Steps {
 		if w := p.Steps[i].Window.Number; w > 0 && len(active[i]) > w {
 			t.Fatalf("step %d works on %d machines, window %d", i, len(active[i]), w) // I8
+		}
+		zones := map[string]bool{}
+		for member := range active[i] {
+			zones[m.members[m.byID[member]].Zone] = true
+		}
+		if p.Steps[i].Zonal && len(zones) > 1 {
+			t.Fatalf("step %d works in the zones %v at once", i, zones)
 		}
 		if m.steps[i].Active != len(active[i]) {
 			t.Fatalf("step %d counts %d active, %d are", i, m.steps[i].Active, len(active[i]))

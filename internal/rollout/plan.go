@@ -99,6 +99,9 @@ type Step struct {
 	Tolerate Tolerance `json:",omitzero"`
 	// Limit ends the step after so many milliseconds; 0 never does.
 	Limit int64 `json:",omitempty"`
+	// Zonal works on the machines of one zone at a time, in the order of the
+	// zones' names; machines without a zone come first.
+	Zonal bool `json:",omitempty"`
 }
 
 // Condition says when a step or an action runs.

@@ -253,3 +253,22 @@ func TestPercentWindowIsShown(t *testing.T) {
 		t.Errorf("said %+v", m.notes)
 	}
 }
+
+// A step by zones ends one before it begins the next, whatever its window.
+func TestZoneByZone(t *testing.T) {
+	t.Parallel()
+	s := step("rolling", "web")
+	s.Zonal, s.Window.Number = true, 3
+	p := plan(s)
+	m := newMemory("ServerTasks-1")
+	fleet := machines("web", 4)
+	fleet[2].Zone, fleet[3].Zone = "b", "b"
+	fleet[0].Zone, fleet[1].Zone = "a", "a"
+	m.join(p, fleet...)
+	first := m.send(p, 10)
+	want(t, "first zone", membersOf(m, first), "web1 web2")
+	m.end(p, 20, first[0], rollout.OutcomeSucceeded)
+	want(t, "while one is left", membersOf(m, m.starts), "")
+	m.end(p, 30, first[1], rollout.OutcomeSucceeded)
+	want(t, "second zone", membersOf(m, m.starts), "web3 web4")
+}

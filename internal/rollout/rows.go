@@ -91,6 +91,8 @@ type StepRow struct {
 	DueAt    int64
 	Ending   bool
 	EndAfter *CellKey `json:",omitempty"`
+	// Zone is that of the machines that are worked on, in a step by zones.
+	Zone string
 	// Once holds, per run-once action, the member that runs it; "" and "*" when
 	// that one left before it had started, and another is looked for.
 	Once      map[int]string `json:",omitempty"`
@@ -125,6 +127,8 @@ type Member struct {
 	// Track is 1 + the index of the closed step that it goes through alone, as
 	// one that joined later; 0: it goes with the others.
 	Track int
+	// Zone is where the machine stands, "" when it says nothing of it.
+	Zone string
 	// Patience is how long the machine may stay silent, in milliseconds: its
 	// policy's connect deadline.
 	Patience int64

@@ -20,6 +20,9 @@ const (
 	// FailurePolicy is Stop (also when empty), Continue, or how many machines
 	// may fail before the step stops: "3" or "10%".
 	FailurePolicy = "Slipway.Step.FailurePolicy"
+	// ZoneByZone works on the machines of one zone at a time. A machine's zone is
+	// its target tag "zone:<name>".
+	ZoneByZone = "Slipway.Step.ZoneByZone"
 )
 
 const (

@@ -41,12 +41,12 @@ func turnRows[T any](t *Turn, what, query string, scan func(*sql.Rows, *T) error
 }
 
 const stepQuery = `SELECT idx, state, scope, cursor_ord, exhausted, active, done, failed, once, started_at, ended_at, reason,
-	stopped, due_at, ending, end_after FROM step_state `
+	stopped, due_at, ending, end_after, zone FROM step_state `
 
 func scanStep(r *sql.Rows, s *rollout.StepRow) error {
 	var once, after string
 	if err := r.Scan(&s.Index, &s.State, &s.Scope, &s.Cursor, &s.Exhausted, &s.Active, &s.Done, &s.Failed, &once, &s.StartedAt, &s.EndedAt, &s.Reason,
-		&s.Stopped, &s.DueAt, &s.Ending, &after); err != nil {
+		&s.Stopped, &s.DueAt, &s.Ending, &after, &s.Zone); err != nil {
 		return err
 	}
 	if err := fromJSON(after, &s.EndAfter); err != nil {
@@ -59,11 +59,11 @@ func readSteps(t *Turn, where string, args ...any) []rollout.StepRow {
 	return turnRows(t, "steps", stepQuery+where, scanStep, args...)
 }
 
-const memberQuery = `SELECT id, ord, name, roles, worker, state, reason, failed, patience, facts, failed_in, track FROM member `
+const memberQuery = `SELECT id, ord, name, roles, worker, state, reason, failed, patience, facts, failed_in, track, zone FROM member `
 
 func scanMember(r *sql.Rows, m *rollout.Member) error {
 	var roles, facts string
-	if err := r.Scan(&m.ID, &m.Ord, &m.Name, &roles, &m.Worker, &m.State, &m.Reason, &m.Failed, &m.Patience, &facts, &m.FailedIn, &m.Track); err != nil {
+	if err := r.Scan(&m.ID, &m.Ord, &m.Name, &roles, &m.Worker, &m.State, &m.Reason, &m.Failed, &m.Patience, &facts, &m.FailedIn, &m.Track, &m.Zone); err != nil {
 		return err
 	}
 	if err := fromJSON(roles, &m.Roles); err != nil {
@@ -118,6 +118,17 @@ type RolloutView struct {
 	Cells    []rollout.Cell
 	Attempts []rollout.Attempt
 	Notes    []TimedNote
+	// Waits says of each cell in a machine's queue what it waits for.
+	Waits map[rollout.CellKey]SlotWait
+}
+
+// SlotWait is a cell's wait for its machine. Times are unix milliseconds.
+type SlotWait struct {
+	Since int64
+	// Holder is the task whose attempt has the machine, since HeldSince; "" when
+	// it is about to be given away.
+	Holder    string
+	HeldSince int64
 }
 
 // TimedNote is a line of the task's own log with its time, unix milliseconds.
@@ -144,5 +155,23 @@ func ViewRollout(tx *Tx, id string) (*RolloutView, error) {
 	view.Cells = readCells(t, `WHERE rollout_id = $1 ORDER BY step, action, member`, id)
 	view.Attempts = readAttempts(t, `WHERE rollout_id = $1 ORDER BY step, action, member, try`, id)
 	view.Notes = turnRows(t, "notes", `SELECT at, json FROM rollout_event WHERE rollout_id = $1 AND kind = 'Say' ORDER BY seq`, scanNote, id)
+	view.Waits = t.waits()
 	return view, t.err
+}
+
+// waits reads what the rollout's cells in the queues of machines wait for.
+func (t *Turn) waits() map[rollout.CellKey]SlotWait {
+	type waiting struct {
+		key rollout.CellKey
+		SlotWait
+	}
+	waits := map[rollout.CellKey]SlotWait{}
+	for _, w := range turnRows(t, "queue", `SELECT q.step, q.action, q.member, q.since, COALESCE(h.rollout_id, ''), COALESCE(h.granted_at, 0)
+		FROM slot q LEFT JOIN slot h ON h.machine = q.machine AND h.granted_at > 0 WHERE q.rollout_id = $1 AND q.granted_at = 0`,
+		func(r *sql.Rows, w *waiting) error {
+			return r.Scan(&w.key.Step, &w.key.Action, &w.key.Member, &w.Since, &w.Holder, &w.HeldSince)
+		}, t.id) {
+		waits[w.key] = w.SlotWait
+	}
+	return waits
 }

@@ -195,21 +195,21 @@ func (t *Turn) saveRow(r *rollout.Row) {
 }
 
 func (t *Turn) saveStep(s *rollout.StepRow) {
-	t.exec("save step", `INSERT INTO step_state (rollout_id, idx, state, scope, cursor_ord, exhausted, active, done, failed, once, started_at, ended_at, reason, stopped, due_at, ending, end_after)
-		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17)
+	t.exec("save step", `INSERT INTO step_state (rollout_id, idx, state, scope, cursor_ord, exhausted, active, done, failed, once, started_at, ended_at, reason, stopped, due_at, ending, end_after, zone)
+		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18)
 		ON CONFLICT (rollout_id, idx) DO UPDATE SET state = excluded.state, scope = excluded.scope, cursor_ord = excluded.cursor_ord,
 		exhausted = excluded.exhausted, active = excluded.active, done = excluded.done, failed = excluded.failed, once = excluded.once,
 		started_at = excluded.started_at, ended_at = excluded.ended_at, reason = excluded.reason, stopped = excluded.stopped,
-		due_at = excluded.due_at, ending = excluded.ending, end_after = excluded.end_after`,
+		due_at = excluded.due_at, ending = excluded.ending, end_after = excluded.end_after, zone = excluded.zone`,
 		t.id, s.Index, s.State, s.Scope, s.Cursor, flag(s.Exhausted), s.Active, s.Done, s.Failed, jsonOrEmpty(s.Once), s.StartedAt, s.EndedAt, s.Reason,
-		flag(s.Stopped), s.DueAt, flag(s.Ending), jsonOrEmpty(s.EndAfter))
+		flag(s.Stopped), s.DueAt, flag(s.Ending), jsonOrEmpty(s.EndAfter), s.Zone)
 }
 
 func (t *Turn) saveMember(m *rollout.Member) {
-	t.exec("save member", `INSERT INTO member (rollout_id, id, ord, name, roles, worker, state, reason, failed, patience, facts, failed_in, track)
-		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)
+	t.exec("save member", `INSERT INTO member (rollout_id, id, ord, name, roles, worker, state, reason, failed, patience, facts, failed_in, track, zone)
+		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)
 		ON CONFLICT (rollout_id, id) DO UPDATE SET ord = excluded.ord, track = excluded.track, state = excluded.state, reason = excluded.reason, failed = excluded.failed, failed_in = excluded.failed_in`,
-		t.id, m.ID, m.Ord, m.Name, jsonOrEmpty(m.Roles), flag(m.Worker), m.State, m.Reason, flag(m.Failed), m.Patience, jsonOrEmpty(m.Facts), m.FailedIn, m.Track)
+		t.id, m.ID, m.Ord, m.Name, jsonOrEmpty(m.Roles), flag(m.Worker), m.State, m.Reason, flag(m.Failed), m.Patience, jsonOrEmpty(m.Facts), m.FailedIn, m.Track, m.Zone)
 }
 
 func (t *Turn) saveCell(c *rollout.Cell) {

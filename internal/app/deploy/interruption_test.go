@@ -123,6 +123,7 @@ func TestPoliciesInThePlan(t *testing.T) {
 		steps.RetryCount: "3", steps.RetryBackoff: "20", steps.TimeLimit: "10", steps.Idempotent: "True",
 	}))
 	first.Properties[steps.FailurePolicy], first.Properties[steps.StepTimeLimit] = resource.Text("10%"), resource.Text("60")
+	first.Properties[steps.ZoneByZone] = resource.Text("True")
 	second := webStep("Second", bash("Second", "true"))
 	second.StartTrigger = resource.StartWithPrevious
 	third := resource.Step{Name: "Third", Properties: resource.Properties{}, Actions: []resource.Action{{
@@ -141,7 +142,7 @@ func TestPoliciesInThePlan(t *testing.T) {
 	if a.Retries != 3 || a.Backoff != 20_000 || a.Limit != 600_000 || !a.Idempotent {
 		t.Errorf("action: %+v", a)
 	}
-	if s := plan.Steps[0]; s.Tolerate != (rollout.Tolerance{Percent: 10}) || s.Limit != 3_600_000 || s.WithPrevious || !plan.Steps[1].WithPrevious {
+	if s := plan.Steps[0]; s.Tolerate != (rollout.Tolerance{Percent: 10}) || s.Limit != 3_600_000 || !s.Zonal || s.WithPrevious || !plan.Steps[1].WithPrevious {
 		t.Errorf("steps: %+v", plan.Steps)
 	}
 	if m := plan.Steps[2].Actions[0].Manual; m == nil || m.Instructions != "Look." || len(m.Teams) != 2 || m.Within != 5_400_000 {

@@ -122,7 +122,7 @@ func planStep(in *PlanInput, s *resource.Step, number int) (rollout.Step, error)
 		return rollout.Step{}, stepError(s.Name, err)
 	}
 	step := rollout.Step{
-		ID: s.ID, Name: s.Name, Number: number, Tolerate: tolerate, Limit: limit,
+		ID: s.ID, Name: s.Name, Number: number, Tolerate: tolerate, Limit: limit, Zonal: steps.Flag(properties, steps.ZoneByZone),
 		WithPrevious: number > 1 && s.StartTrigger == resource.StartWithPrevious,
 		Condition:    rollout.Condition(s.Condition),
 		Expression:   s.Properties.Get(steps.ConditionExpression),

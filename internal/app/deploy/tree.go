@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/slipwayhq/slipway/internal/app"
 	"github.com/slipwayhq/slipway/internal/rollout"
@@ -233,11 +234,8 @@ func (b *treeBuilder) cell(parent string, spec *rollout.Step, c *rollout.Cell) (
 		ID: fmt.Sprintf("%s/%d", parent, c.Action+1), Name: spec.Actions[c.Action].Name, Status: cellStatus(c),
 		Started: c.StartedAt, Ended: c.EndedAt, Reason: c.Reason,
 	}
-	if c.State == rollout.CellWaiting && c.Reason == "" {
-		activity.Reason = "waits for the machine: another task works on it"
-	}
-	if c.State == rollout.CellInterrupted {
-		activity.Reason = strings.TrimSuffix("waits for an answer: "+c.Reason, ": ")
+	if reason := b.waitsFor(c); reason != "" {
+		activity.Reason = reason
 	}
 	for _, a := range b.attempts[c.CellKey] {
 		activity.Attempts = append(activity.Attempts, a.ID)
@@ -255,6 +253,24 @@ func (b *treeBuilder) cell(parent string, spec *rollout.Step, c *rollout.Cell) (
 	}
 	activity.Log = append(activity.Log, b.notes[c.CellKey]...)
 	return activity, nil
+}
+
+// waitsFor says what a cell that does not run waits for: who holds it, and
+// since when; "" when it waits for nothing.
+func (b *treeBuilder) waitsFor(c *rollout.Cell) string {
+	at := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
+	wait, queued := b.view.Waits[c.CellKey]
+	switch {
+	case c.State == rollout.CellInterrupted:
+		return strings.TrimSuffix("waits for an answer: "+c.Reason, ": ")
+	case c.State != rollout.CellWaiting:
+		return ""
+	case queued && wait.Holder != "":
+		return fmt.Sprintf("waits for the machine since %s; %s has worked on it since %s", at(wait.Since), wait.Holder, at(wait.HeldSince))
+	case c.DueAt != 0:
+		return fmt.Sprintf("%s; tries again at %s", c.Reason, at(c.DueAt))
+	}
+	return "waits for the machine"
 }
 
 // output adds what the attempt printed to the activity's log, as far as there

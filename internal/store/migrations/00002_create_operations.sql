@@ -87,6 +87,7 @@ CREATE TABLE step_state (
   due_at BIGINT NOT NULL,
   ending BIGINT NOT NULL,
   end_after TEXT NOT NULL,
+  zone TEXT NOT NULL,
   once TEXT NOT NULL,
   started_at BIGINT NOT NULL,
   ended_at BIGINT NOT NULL,
@@ -106,6 +107,7 @@ CREATE TABLE member (
   failed BIGINT NOT NULL,
   failed_in BIGINT NOT NULL,
   track BIGINT NOT NULL,
+  zone TEXT NOT NULL,
   patience BIGINT NOT NULL,
   facts TEXT NOT NULL,
   PRIMARY KEY (rollout_id, id)
