@@ -9,6 +9,7 @@ MODULE   := github.com/slipwayhq/slipway
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PKG      ?= ./...
 FUZZTIME ?= 10s
+SEEDS    ?= 2000
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
 # What `make generate` writes.
@@ -106,13 +107,17 @@ size: ## Print sizes of files and functions: median, p90, the ten largest
 graph: ## Print the import graph of our own packages
 	@go test ./internal/archtest -run TestImportGraph -v | grep -v '^---\|^===\|^ok\|^PASS'
 
+.PHONY: sim
+sim: ## Run the orchestration under simulated faults, SEEDS runs (docs/reliability.md; SIMFLAGS='-from 7 -history')
+	@go run ./sim -seeds $(SEEDS) $(SIMFLAGS)
+
 .PHONY: bench
 bench: build ## Measure Slipway beside the floor and rsync (docs/performance.md)
 	go run ./bench -slipway bin/slipway $(BENCHFLAGS)
 
 .PHONY: check
 check: ## Everything CI runs, with the seconds it took; the tests come last
-	@start=$$SECONDS; for step in check-generate lint cross test-race test contract; do \
+	@start=$$SECONDS; for step in check-generate lint cross test-race test sim contract; do \
 	  echo; echo "== make $$step ($$((SECONDS - start)) s so far)"; \
 	  $(MAKE) --no-print-directory $$step; done
 

@@ -1,0 +1,55 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Kinds are the faults that a run injects, each counted.
+var Kinds = []string{
+	"agent killed", "agent killed at replace", "agent killed at sync", "agent killed at synced", "agent killed at write",
+	"answer lost", "cancel", "dial fails", "disk error at replace", "disk error at sync", "disk error at synced", "disk error at write",
+	"half-open link", "link cut", "machine restored", "machine vanishes", "machine's disk full", "output sent again", "partition",
+	"power lost", "request copied", "request delayed", "request held up", "request lost", "server killed", "server killed after a commit",
+	"server killed after a log commit", "server killed before a commit", "server killed before a log commit", "server paused", "server paused before a commit",
+	"server's disk full", "shim dies before its marker", "shim killed", "snapshot", "start refused",
+}
+
+// chance is true once in n times while faults are injected, and counts the
+// fault then. A fault that is left out takes its draw from the seed all the same.
+func (w *world) chance(fault string, n int) bool {
+	if !slices.Contains(Kinds, fault) {
+		panic(fmt.Sprintf("sim: %q is not in the list of faults", fault))
+	}
+	if w.calm || w.rng.IntN(n) != 0 || slices.Contains(w.without, fault) {
+		return false
+	}
+	w.faults[fault]++
+	w.say("fault: %s", fault)
+	return true
+}
+
+// Shrink leaves out of a failing run every kind of fault that it does not need
+// to violate the same invariant, and returns the last run that did. folder gives
+// an empty folder for each run.
+func Shrink(failed *Report, folder func() (string, error)) (*Report, error) {
+	invariant, _, _ := strings.Cut(failed.Violations[0], ":")
+	for _, kind := range Kinds {
+		if failed.Faults[kind] == 0 {
+			continue
+		}
+		dir, err := folder()
+		if err != nil {
+			return failed, err
+		}
+		r, err := Run(failed.Seed, dir, append(slices.Clone(failed.Without), kind)...)
+		if err != nil {
+			return failed, err
+		}
+		if len(r.Violations) > 0 && strings.HasPrefix(r.Violations[0], invariant+":") {
+			failed = r
+		}
+	}
+	return failed, nil
+}

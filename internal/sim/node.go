@@ -1,0 +1,367 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/slipwayhq/slipway/internal/engine"
+	"github.com/slipwayhq/slipway/internal/gateway"
+	"github.com/slipwayhq/slipway/internal/store"
+)
+
+// node is one life of a server: an engine and a gateway over the store.
+type node struct {
+	w     *world
+	name  string
+	full  bool // its disk takes no writes
+	p     *process
+	begun bool
+	past  bool // a newer life of the node has begun since
+	eng   *engine.Engine
+	core  *gateway.Core
+}
+
+// quiet is a logger for what the history says in its own words.
+var quiet = slog.New(slog.DiscardHandler)
+
+func (w *world) startNode(name string) {
+	n := &node{w: w, name: name, p: w.newProcess(name)}
+	records := records{n}
+	n.eng = engine.New(engine.Config{DB: records, Node: name, Logger: quiet, Now: w.clock})
+	n.core = &gateway.Core{DB: records, Logs: logs{n}, Blobs: w.blobs, Log: quiet}
+	w.nodes = append(w.nodes, n)
+	w.say("%s: starts", name)
+	n.p.run(0, func(a *actor) {
+		for n.eng.Begin(n.p.ctx) != nil {
+			a.sleep(500)
+		}
+		n.begun = true
+		for _, other := range w.nodes {
+			if other != n && other.name == n.name && other.begun {
+				other.past = true
+			}
+		}
+		n.p.run(0, n.renew)
+		for {
+			if err := n.eng.Round(n.p.ctx); err != nil {
+				n.trouble("round", err)
+			}
+			a.sleep(w.between(20, 400))
+		}
+	})
+}
+
+// renew keeps the lease; a node that finds a newer epoch of itself ends.
+func (n *node) renew(a *actor) {
+	for {
+		a.sleep(2000)
+		err := n.eng.Renew(n.p.ctx)
+		if errors.Is(err, store.ErrFenced) {
+			n.w.say("%s: fenced, ends", n.name)
+			n.crash()
+		}
+	}
+}
+
+func (n *node) trouble(what string, err error) {
+	if !errors.Is(err, errFull) && !errors.Is(err, store.ErrFenced) && !errors.Is(err, gateway.ErrStale) {
+		n.w.say("%s: %s: %v", n.name, what, err)
+	}
+}
+
+// crash is kill -9 of the node. Its links break; the same node starts again
+// unless a newer life of it runs.
+func (n *node) crash() {
+	w := n.w
+	w.say("%s: dies", n.name)
+	for _, m := range w.machines {
+		if m.link != nil && m.link.n == n {
+			m.link.cut()
+		}
+	}
+	for i := range w.nodes {
+		if w.nodes[i] == n {
+			w.nodes = append(w.nodes[:i:i], w.nodes[i+1:]...)
+			break
+		}
+	}
+	if !w.named(n.name) {
+		w.after(w.between(100, 4000), func() {
+			if !w.named(n.name) {
+				w.startNode(n.name)
+			}
+		})
+	}
+	if w.self != nil && w.self.p == n.p {
+		w.self.die()
+	}
+	n.p.kill()
+}
+
+func (w *world) named(name string) bool {
+	for _, n := range w.nodes {
+		if n.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// pause is SIGSTOP and, later, SIGCONT: a zombie that does not know that time
+// has passed. When it takes long, another life of the node has begun meanwhile
+// (fault 30).
+func (n *node) pause(ms int64) {
+	n.w.say("%s: stops for %d ms", n.name, ms)
+	n.p.frozen = true
+	n.w.after(ms, func() { n.p.frozen = false })
+	if ms > 6000 {
+		n.w.after(n.w.between(3000, ms), func() { n.w.startNode(n.name) })
+	}
+}
+
+func (w *world) anyNode() *node {
+	var awake []*node
+	for _, n := range w.nodes {
+		if !n.p.dead && !n.p.frozen {
+			awake = append(awake, n)
+		}
+	}
+	if len(awake) == 0 {
+		return nil
+	}
+	return awake[w.rng.IntN(len(awake))]
+}
+
+// records is the store as a node reaches it: the node may die before or after
+// any commit.
+type records struct{ n *node }
+
+var errFull = errors.New("database or disk is full")
+
+func (r records) Read(ctx context.Context, f func(*store.Tx) error) error {
+	return r.n.w.db.Read(ctx, f)
+}
+
+func (r records) Write(ctx context.Context, f func(*store.Tx) error) error {
+	w, n := r.n.w, r.n
+	if n.full {
+		return errFull
+	}
+	if w.self != nil && w.rng.IntN(4) == 0 {
+		w.self.sleep(w.between(0, 8))
+	}
+	if w.self != nil && w.self.p == n.p && w.chance("server paused before a commit", 500) {
+		n.pause(w.between(7000, 15_000)) // fault 30
+		w.self.sleep(1)
+	}
+	if w.chance("server killed before a commit", 600) {
+		n.crash()
+	}
+	before := w.truth.states(n)
+	if err := w.db.Write(ctx, f); err != nil {
+		return err
+	}
+	w.truth.stepped(n, before)
+	w.truth.committed()
+	if w.chance("server killed after a commit", 600) {
+		n.crash()
+	}
+	return nil
+}
+
+func (r records) Watch(topic string) (<-chan struct{}, func()) { return r.n.w.db.Watch(topic) }
+
+// logs is the store's logs as a node reaches them.
+type logs struct{ n *node }
+
+func (l logs) Length(ctx context.Context, attempt string) (int64, error) {
+	return l.n.w.db.Logs().Length(ctx, attempt)
+}
+
+func (l logs) Append(ctx context.Context, chunks []store.LogChunk) (map[string]int64, error) {
+	if l.n.full {
+		return nil, errFull
+	}
+	if l.n.w.chance("server killed before a log commit", 400) {
+		l.n.crash()
+	}
+	committed, err := l.n.w.db.Logs().Append(ctx, chunks)
+	if l.n.w.chance("server killed after a log commit", 400) {
+		l.n.crash()
+	}
+	return committed, err
+}
+
+// accept serves a link until it breaks: what the gateway's session does with
+// goroutines.
+func (n *node) accept(l *link) {
+	n.p.run(n.w.between(0, 20), func(a *actor) {
+		s := &session{n: n, l: l, sending: map[string]int64{}, following: map[string]bool{}}
+		if s.open(a) {
+			s.serve(a)
+		}
+		l.cut()
+	})
+}
+
+// session is the work on one link.
+type session struct {
+	n          *node
+	l          *link
+	generation int64
+	skew       int64
+	// sending are the effects on their way, or left alone until then; math.
+	sending   map[string]int64
+	following map[string]bool
+}
+
+func (s *session) open(a *actor) bool {
+	n, m := s.n, s.l.m
+	about, err := s.l.Describe(n.p.ctx, nil)
+	if err != nil {
+		return false
+	}
+	s.skew = about.NowMs - (epoch + n.w.now)
+	row := store.Session{
+		Machine: m.id, Node: n.name, State: store.SessionConnected, Incarnation: about.Incarnation,
+		Facts: map[string]string{gateway.FactPin: m.name, "BootId": about.BootId},
+	}
+	held, err := n.core.Open(n.p.ctx, &row)
+	if err != nil {
+		return false
+	}
+	if held != "" { // fault 32: it gets no work until a person says so
+		n.w.say("%s: held: %s", m.name, held)
+		row.State, row.Reason = store.SessionQuarantined, held
+		if n.core.DB.Write(n.p.ctx, func(tx *store.Tx) error { return store.HoldSession(tx, &row) }) != nil {
+			return false
+		}
+		a.sleep(n.w.between(1000, 5000))
+		if n.core.DB.Write(n.p.ctx, func(tx *store.Tx) error { return store.ConfirmSession(tx, m.id) }) == nil {
+			m.restored = false
+		}
+		return false
+	}
+	s.generation = row.Generation
+	m.heard = max(m.heard, about.Incarnation)
+	n.w.say("%s: linked to %s, generation %d", m.name, n.name, s.generation)
+	s.n.p.run(0, func(*actor) {
+		if err := n.core.Tidy(n.p.ctx, s.l, m.id, about.Attempts); err != nil {
+			n.trouble("tidy", err)
+		}
+	})
+	return true
+}
+
+func (s *session) serve(a *actor) {
+	n, w, m := s.n, s.n.w, s.l.m
+	for _, r := range s.running() {
+		s.resume(r)
+	}
+	lastPing := w.now
+	for s.l.up {
+		s.pump()
+		a.sleep(w.between(20, 300))
+		if w.now-lastPing > 10_000 && s.l.up {
+			lastPing = w.now
+			if _, err := s.l.Describe(n.p.ctx, nil); err != nil {
+				break
+			}
+			_ = n.core.DB.Write(n.p.ctx, func(tx *store.Tx) error {
+				_, err := store.HeardFrom(tx, m.id, s.generation)
+				return err
+			})
+		}
+	}
+	s.l.cut()
+	_ = n.core.DB.Write(n.p.ctx, func(tx *store.Tx) error {
+		return store.CloseSession(tx, m.id, s.generation, store.SessionLost, "the link broke")
+	})
+}
+
+func (s *session) running() (list []store.RunningAttempt) {
+	_ = s.n.core.DB.Read(s.n.p.ctx, func(tx *store.Tx) (err error) {
+		list, err = store.RunningAttempts(tx, s.l.m.id)
+		return err
+	})
+	return list
+}
+
+// resume finds out what became of an attempt that was sent over another link.
+func (s *session) resume(r store.RunningAttempt) {
+	s.n.p.run(0, func(a *actor) {
+		for s.l.up {
+			follow, err := s.n.core.Resume(s.n.p.ctx, s.l, &r)
+			if err == nil {
+				if follow {
+					s.follow(gateway.Work{Attempt: r.ID, Rollout: r.Rollout, Machine: r.Executor, Epoch: r.Epoch})
+				}
+				return
+			}
+			s.n.trouble("resume "+r.ID, err)
+			if errors.Is(err, gateway.ErrStale) {
+				return
+			}
+			a.sleep(1000)
+		}
+	})
+}
+
+// pump puts what waits for the machine on its way.
+func (s *session) pump() {
+	var list []store.Delivery
+	_ = s.n.core.DB.Read(s.n.p.ctx, func(tx *store.Tx) (err error) {
+		list, err = store.Deliveries(tx, s.l.m.id, 64)
+		return err
+	})
+	for _, d := range list {
+		key := fmt.Sprint(d.Rollout, "/", d.Seq, "/", d.N)
+		if s.sending[key] > s.n.w.now {
+			continue
+		}
+		s.sending[key] = 1 << 60
+		s.n.p.run(0, func(*actor) {
+			follow, err := s.n.core.Deliver(s.n.p.ctx, s.l, &d)
+			s.sending[key] = 0
+			if err != nil {
+				s.n.trouble("deliver "+string(d.Kind)+" "+d.Attempt, err)
+				s.sending[key] = s.n.w.now + time.Second.Milliseconds()
+			}
+			if follow {
+				s.follow(gateway.Work{Attempt: d.Attempt, Rollout: d.Rollout, Machine: d.Machine, Epoch: d.Epoch})
+			}
+		})
+	}
+}
+
+// follow takes an attempt's output and result in, once at a time.
+func (s *session) follow(work gateway.Work) {
+	if s.following[work.Attempt] {
+		return
+	}
+	s.following[work.Attempt] = true
+	s.n.p.run(0, func(a *actor) {
+		defer delete(s.following, work.Attempt)
+		for s.l.up {
+			err := s.n.core.Receive(s.n.p.ctx, s.l, work, s.skew)
+			if err == nil {
+				return
+			}
+			s.n.trouble("receive "+work.Attempt, err)
+			a.sleep(1000)
+			still := false
+			for _, r := range s.running() {
+				if r.ID == work.Attempt {
+					follow, err := s.n.core.Resume(s.n.p.ctx, s.l, &r)
+					still = err != nil || follow
+				}
+			}
+			if !still {
+				return
+			}
+		}
+	})
+}

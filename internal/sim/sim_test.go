@@ -1,0 +1,57 @@
+package sim_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/slipwayhq/slipway/internal/sim"
+)
+
+func run(t *testing.T, seed uint64, without ...string) *sim.Report {
+	t.Helper()
+	folder, err := sim.Scratch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	r, err := sim.Run(seed, folder, without...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// few is fewer in a short run, as under the race detector.
+func few(seeds uint64) uint64 {
+	if testing.Short() {
+		return seeds / 6
+	}
+	return seeds
+}
+
+// Some seeds of each build; `make sim` runs thousands.
+func TestSeeds(t *testing.T) {
+	t.Parallel()
+	for seed := uint64(1); seed <= few(40); seed++ {
+		if r := run(t, seed); len(r.Violations) > 0 {
+			t.Errorf("seed %d: %s\n%s", seed, strings.Join(r.Violations, "\n"), strings.Join(r.History, "\n"))
+		}
+	}
+}
+
+// One seed is one run, bit for bit.
+func TestTheSameSeedIsTheSameRun(t *testing.T) {
+	t.Parallel()
+	for seed := uint64(1000); seed < 1000+few(6); seed++ {
+		a, b := run(t, seed), run(t, seed)
+		if a.Fingerprint != b.Fingerprint {
+			for i := range a.History {
+				if i >= len(b.History) || a.History[i] != b.History[i] {
+					t.Fatalf("seed %d: the runs part at line %d: %q", seed, i, a.History[max(0, i-3):i+1])
+				}
+			}
+			t.Fatalf("seed %d: two runs", seed)
+		}
+	}
+}

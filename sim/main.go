@@ -1,0 +1,161 @@
+// Command sim runs the orchestration under simulated faults, one run per seed
+// (internal/sim), and ends with one JSON object on its last line.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/slipwayhq/slipway/internal/sim"
+)
+
+// total is the closing line.
+type total struct {
+	Seeds      int            `json:"seeds"`
+	Events     int            `json:"events"`
+	Violations int            `json:"violations"`
+	Rollouts   int            `json:"rollouts"`
+	Succeeded  int            `json:"succeeded"`
+	Unknown    int            `json:"unknown"`
+	Hours      float64        `json:"simulatedHours"`
+	PerSecond  int            `json:"eventsPerSecond"`
+	Injections map[string]int `json:"injections"`
+
+	out    io.Writer
+	mu     sync.Mutex
+	failed []*sim.Report
+}
+
+func main() {
+	seeds := flag.Int("seeds", 100, "how many seeds")
+	from := flag.Uint64("from", 1, "the first seed")
+	history := flag.Bool("history", false, "print the history of each run")
+	without := flag.String("without", "", "kinds of faults to leave out, comma-separated")
+	flag.Parse()
+	t := &total{out: os.Stdout, Injections: map[string]int{}}
+	if err := t.run(*seeds, *from, *history, strings.FieldsFunc(*without, func(r rune) bool { return r == ',' })); err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		os.Exit(1) //nolint:forbidigo // this is a main program
+	}
+}
+
+func (t *total) run(seeds int, from uint64, history bool, without []string) error {
+	scratch, err := sim.Scratch()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(scratch) }()
+	began := time.Now() //nolint:forbidigo // how fast the simulation is, in real time
+	if err := t.all(seeds, from, history, without, scratch); err != nil {
+		return err
+	}
+	t.PerSecond = int(float64(t.Events) / time.Since(began).Seconds()) //nolint:forbidigo // as above
+	slices.SortFunc(t.failed, func(a, b *sim.Report) int { return int(a.Seed) - int(b.Seed) })
+	if len(t.failed) > 0 {
+		t.explain(t.failed[0], scratch)
+	}
+	closing, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(t.out, string(closing))
+	return t.verdict(without)
+}
+
+// all runs the seeds, as many at once as there are processors.
+func (t *total) all(seeds int, from uint64, history bool, without []string, scratch string) error {
+	next := make(chan uint64)
+	errs := make(chan error, 1)
+	var wait sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wait.Go(func() {
+			for seed := range next {
+				if err := t.one(seed, history, without, scratch); err != nil {
+					select {
+					case errs <- err:
+					default:
+					}
+				}
+			}
+		})
+	}
+	for i := range seeds {
+		next <- from + uint64(i)
+	}
+	close(next)
+	wait.Wait()
+	close(errs)
+	return <-errs
+}
+
+func (t *total) one(seed uint64, history bool, without []string, scratch string) error {
+	folder, err := os.MkdirTemp(scratch, "seed-")
+	if err != nil {
+		return err
+	}
+	r, err := sim.Run(seed, folder, without...)
+	if err != nil {
+		return fmt.Errorf("seed %d: %w", seed, err)
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if history {
+		fmt.Fprintf(t.out, "seed %d\n%s\n", seed, strings.Join(r.History, "\n"))
+	}
+	if t.Seeds++; t.Seeds%500 == 0 {
+		fmt.Fprintf(os.Stderr, "%d seeds, %d violations\n", t.Seeds, t.Violations)
+	}
+	t.Events, t.Rollouts, t.Succeeded, t.Unknown, t.Hours = t.Events+r.Events, t.Rollouts+r.Rollouts, t.Succeeded+r.Succeeded, t.Unknown+r.Unknown, t.Hours+r.Seconds/3600
+	for kind, n := range r.Faults {
+		t.Injections[kind] += n
+	}
+	if len(r.Violations) > 0 {
+		t.Violations += len(r.Violations)
+		t.failed = append(t.failed, r)
+		fmt.Fprintf(t.out, "seed %d: %s\n", seed, strings.Join(r.Violations, "; "))
+	}
+	return nil
+}
+
+// explain shows the shortest way that was found to the first violation.
+func (t *total) explain(r *sim.Report, scratch string) {
+	n := 0
+	small, err := sim.Shrink(r, func() (string, error) {
+		n++
+		dir := filepath.Join(scratch, fmt.Sprint("shrink-", n))
+		return dir, os.Mkdir(dir, 0o700)
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+	}
+	fmt.Fprintf(t.out, "\nthe history of seed %d:\n%s\n\nagain with: make sim SIMFLAGS='-seeds 1 -from %d -history -without %q'\n\n",
+		small.Seed, strings.Join(small.History, "\n"), small.Seed, strings.Join(small.Without, ","))
+}
+
+// verdict fails a run that found something, or that proves too little.
+func (t *total) verdict(without []string) error {
+	if t.Violations > 0 {
+		return fmt.Errorf("%d violations", t.Violations)
+	}
+	for _, kind := range sim.Kinds {
+		if t.Seeds >= 200 && t.Injections[kind] == 0 && !slices.Contains(without, kind) {
+			return fmt.Errorf("no run had the fault %q", kind)
+		}
+	}
+	if t.Seeds >= 200 && 2*t.Succeeded < t.Rollouts {
+		return fmt.Errorf("%d of %d rollouts succeeded: less than half", t.Succeeded, t.Rollouts)
+	}
+	return nil
+}
