@@ -77,7 +77,12 @@ func OpenJournal(disk Disk) (*Journal, error) {
 			return nil, fmt.Errorf("cut the journal's torn tail at byte %d: %w", intact, err)
 		}
 	}
-	if err := j.rewrite(); err != nil && !errors.Is(err, ErrDiskFull) {
+	err = j.rewrite()
+	if errors.Is(err, ErrDiskFull) {
+		// A predecessor that was killed may have written what it did not sync.
+		err = disk.Sync()
+	}
+	if err != nil {
 		return nil, err
 	}
 	return j, nil
