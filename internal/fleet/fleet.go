@@ -75,7 +75,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 	f.report(ctx, "resume health tasks", f.resume(ctx))
 	for {
 		began := f.cfg.Now()
-		f.report(ctx, "look after the fleet", errors.Join(f.queueRelinked(ctx), f.startHealthTasks(ctx), f.catchUp(ctx)))
+		f.report(ctx, "look after the fleet", errors.Join(f.queueRelinked(ctx), f.startHealthTasks(ctx), f.rollBack(ctx), f.catchUp(ctx)))
 		if passed := began.Sub(swept); passed >= f.cfg.Sweep || passed < 0 {
 			f.report(ctx, "sweep the fleet", errors.Join(f.queueDue(ctx), f.sweepSilent(ctx, f.heard(passed))))
 			swept = began

@@ -129,6 +129,9 @@ type Deployment struct {
 	Changes                  []json.RawMessage
 	ChangesMarkdown          string
 	TentacleRetentionPeriod  *RetentionPeriod
+	// RollsBackTaskID is the failed task that this deployment makes good, by the
+	// policy Slipway.Deployment.RollBack.
+	RollsBackTaskID string `json:"RollsBackTaskId,omitempty"`
 	// PlanHash is the approval hash of the plan that was queued. Given with a new
 	// deployment it is what was approved: another plan is refused (P7).
 	PlanHash string `json:",omitempty"`

@@ -60,6 +60,8 @@ type Plan struct {
 	// roles; otherwise that is a warning.
 	FailWithoutTargets bool `json:",omitempty"`
 
+	// RollBack queues a deployment of the release before when this one fails.
+	RollBack bool `json:",omitempty"`
 	// Guided asks people what to do about an attempt that did not succeed,
 	// instead of failing its machine.
 	Guided bool `json:",omitempty"`

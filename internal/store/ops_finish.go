@@ -34,6 +34,23 @@ func (t *Turn) Finish(p *rollout.Plan, row *rollout.Row) {
 		return
 	}
 	t.fail("finish", t.ship(p, row))
+	if p.RollBack && row.State == rollout.Failed && row.Failures > 0 && !p.Limited() {
+		t.exec("ask for roll back", `INSERT INTO roll_back (task_id, at) VALUES ($1,$2) ON CONFLICT (task_id) DO NOTHING`, t.id, t.Now())
+	}
+}
+
+// RollBacks are the failed tasks whose environment is to get the release before
+// back, oldest first.
+func RollBacks(tx *Tx) ([]string, error) {
+	return readRows(tx, "roll backs", `SELECT task_id FROM roll_back ORDER BY at, task_id`, scanText)
+}
+
+// RolledBack notes that what was to be done about a failed task is done.
+func RolledBack(tx *Tx, task string) error {
+	if _, err := tx.exec(`DELETE FROM roll_back WHERE task_id = $1`, task); err != nil {
+		return fmt.Errorf("note roll back of %s: %w", task, err)
+	}
+	return nil
 }
 
 // ship records what the environment and its machines run from now on.

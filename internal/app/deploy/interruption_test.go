@@ -135,7 +135,7 @@ func TestPoliciesInThePlan(t *testing.T) {
 	in.Worker = &resource.Worker{} // a manual step needs none
 	in.Deployment.UseGuidedFailure = true
 	in.Variables[0].Variables = append(in.Variables[0].Variables,
-		resource.Variable{ID: "w", Name: deploy.AnswerWithin, Value: "30"}, resource.Variable{ID: "u", Name: deploy.UnknownOutcome, Value: "fail"})
+		resource.Variable{ID: "w", Name: deploy.AnswerWithin, Value: "30"}, resource.Variable{ID: "r", Name: deploy.RollBack, Value: "automatic"}, resource.Variable{ID: "u", Name: deploy.UnknownOutcome, Value: "fail"})
 	plan, err := deploy.BuildPlan(in)
 	check(t, err)
 	a := plan.Steps[0].Actions[0]
@@ -148,13 +148,13 @@ func TestPoliciesInThePlan(t *testing.T) {
 	if m := plan.Steps[2].Actions[0].Manual; m == nil || m.Instructions != "Look." || len(m.Teams) != 2 || m.Within != 5_400_000 {
 		t.Errorf("manual: %+v", m)
 	}
-	if !plan.Guided || plan.AskUnknown || plan.AnswerWithin != 1_800_000 {
+	if !plan.Guided || plan.AskUnknown || !plan.RollBack || plan.AnswerWithin != 1_800_000 {
 		t.Errorf("guided %v, unknown asks %v, within %d", plan.Guided, plan.AskUnknown, plan.AnswerWithin)
 	}
 	in.Kind = rollout.CatchUp
 	plan, err = deploy.BuildPlan(in)
 	check(t, err)
-	if plan.Guided || plan.AskUnknown || plan.Steps[2].Actions[0].Skip == "" {
+	if plan.Guided || plan.AskUnknown || plan.RollBack || plan.Steps[2].Actions[0].Skip == "" {
 		t.Error("a catch-up asks people")
 	}
 	in.Kind, in.Variables[0].Variables[len(in.Variables[0].Variables)-1].Value = rollout.Deploy, "Perhaps"

@@ -17,6 +17,9 @@ const (
 	// AnswerWithin is after how many minutes without an answer a question about
 	// a failure counts as answered with Fail; absent waits for ever.
 	AnswerWithin = "Slipway.Deployment.AnswerWithinMinutes"
+	// RollBack is Automatic or Off (also when absent): whether a deployment that
+	// fails is followed by one of the release that succeeded last.
+	RollBack = "Slipway.Deployment.RollBack"
 )
 
 // questions freezes when the rollout asks people. One that brings newcomers up
@@ -28,7 +31,7 @@ func questions(in *PlanInput, plan *rollout.Plan) error {
 	settings := map[string]string{}
 	ctx := variables.Context{Environment: in.Environment.ID, Channel: in.Channel.ID, Project: in.Project.ID, ProcessOwners: []string{in.Project.ID}}
 	for _, c := range variables.Resolve(plan.Variables, ctx).Choices {
-		for _, name := range []string{UnknownOutcome, AnswerWithin} {
+		for _, name := range []string{UnknownOutcome, AnswerWithin, RollBack} {
 			if strings.EqualFold(c.Name, name) {
 				settings[name] = strings.TrimSpace(c.Value)
 			}
@@ -46,6 +49,13 @@ func questions(in *PlanInput, plan *rollout.Plan) error {
 		return resource.Errorf(resource.Invalid, "The variable %v.", err)
 	}
 	plan.AnswerWithin = within
+	switch strings.ToLower(settings[RollBack]) {
+	case "", "off":
+	case "automatic":
+		plan.RollBack = in.Deployment.RollsBackTaskID == "" // one that rolls back is not rolled back
+	default:
+		return resource.Errorf(resource.Invalid, "The variable %s is '%s'. Set it to Automatic or Off.", RollBack, settings[RollBack])
+	}
 	return nil
 }
 

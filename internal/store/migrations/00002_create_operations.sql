@@ -196,6 +196,12 @@ CREATE UNIQUE INDEX interruption_by_rollout ON interruption (rollout_id, n);
 CREATE INDEX interruption_by_space ON interruption (space_id, asked_at);
 CREATE INDEX interruption_open ON interruption (rollout_id) WHERE closed_at = 0 AND answered_at = 0;
 
+-- Failed tasks whose environment is to get the release before back.
+CREATE TABLE roll_back (
+  task_id TEXT PRIMARY KEY,
+  at BIGINT NOT NULL
+);
+
 CREATE TABLE receipt (
   attempt_id TEXT PRIMARY KEY,
   machine_id TEXT NOT NULL,
