@@ -3,7 +3,6 @@ package gateway_test
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"net"
 	"strings"
@@ -230,8 +229,7 @@ func (r *rig) ends(id string, want rollout.State) *store.RolloutView {
 	var view *store.RolloutView
 	r.eventually(id+" ends", func() bool { view = r.view(id); return view.Row.State.Terminal() })
 	if view.Row.State != want {
-		text, _ := json.MarshalIndent(view, "", " ")
-		r.t.Fatalf("%s ended %s, want %s: %s", id, view.Row.State, want, text)
+		r.t.Fatalf("%s ended %s, want %s: %+v", id, view.Row.State, want, view)
 	}
 	return view
 }
