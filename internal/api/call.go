@@ -24,7 +24,12 @@ type Call struct {
 	page   Page
 	status int
 	writer http.ResponseWriter
+	ending <-chan struct{}
 }
+
+// Ending is closed once the server stops: an answer that goes on for long ends
+// itself then.
+func (c *Call) Ending() <-chan struct{} { return c.ending }
 
 // Context is the request's: it ends when the client goes away.
 func (c *Call) Context() context.Context { return c.Request.Context() }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/slipwayhq/slipway/internal/api/route"
@@ -63,12 +64,14 @@ type Server struct {
 	table  *route.Table[*Route]
 	logins *attempts
 	origin *http.CrossOriginProtection
+	ending chan struct{}
+	end    sync.Once
 }
 
 // New builds the routing table. It refuses a route without a permission, and
 // two routes for one method and path.
 func New(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, logins: newAttempts(), origin: http.NewCrossOriginProtection()}
+	s := &Server{cfg: cfg, logins: newAttempts(), origin: http.NewCrossOriginProtection(), ending: make(chan struct{})}
 	if len(cfg.SessionKey) < 32 {
 		return nil, errors.New("api: the session key needs 32 bytes")
 	}
@@ -98,9 +101,10 @@ func tableOf(areas []Area) (*route.Table[*Route], error) {
 
 // HTTPServer is an http.Server with the time limits that slow clients meet
 // (abuse 57). Bodies have their own: a route that takes long resets the
-// deadline through http.ResponseController.
+// deadline through http.ResponseController. Its Shutdown asks answers that go
+// on for long to end.
 func HTTPServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
+	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       60 * time.Second,
@@ -109,4 +113,8 @@ func HTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	if s, ok := h.(*Server); ok {
+		server.RegisterOnShutdown(func() { s.end.Do(func() { close(s.ending) }) })
+	}
+	return server
 }

@@ -54,7 +54,7 @@ func (s *Server) serve(w *writer, r *http.Request, segments []string) error {
 		w.Header().Set("Allow", strings.Join(found.Allowed, ", "))
 		return errMethod
 	}
-	call := &Call{Request: r, route: found.Value, params: found.Params, query: r.URL.Query(), status: found.Value.Success, writer: w}
+	call := &Call{Request: r, route: found.Value, params: found.Params, query: r.URL.Query(), status: found.Value.Success, writer: w, ending: s.ending}
 	if err := s.admit(r.Context(), call, found); err != nil {
 		return err
 	}

@@ -159,6 +159,7 @@ func first[T any](list []T) (T, bool) {
 // Save writes what a turn has changed and asks to be woken when the first open
 // cell is due.
 func (t *Turn) Save(c rollout.Changes) {
+	t.tx.Notify(TopicTasks + "/" + t.id)
 	for _, s := range c.Steps {
 		t.saveStep(s)
 	}

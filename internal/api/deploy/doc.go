@@ -14,6 +14,7 @@ type handler struct {
 	artifacts *deploy.Artifacts
 	feed      *feed.Service
 	tasks     TaskStarter
+	streams   chan struct{} // one for each task that is followed
 }
 
 // TaskStarter queues the tasks that other areas carry out, by the name that
@@ -24,7 +25,7 @@ type TaskStarter interface {
 
 // Areas are the routes of this package.
 func Areas(d *deploy.Service, a *deploy.Artifacts, f *feed.Service, tasks TaskStarter) []api.Area {
-	h := &handler{deploy: d, artifacts: a, feed: f, tasks: tasks}
+	h := &handler{deploy: d, artifacts: a, feed: f, tasks: tasks, streams: make(chan struct{}, maxStreams)}
 	return []api.Area{
 		{Name: "Releases", Routes: h.releaseRoutes()},
 		{Name: "Deployments", Routes: h.deploymentRoutes()},

@@ -29,6 +29,7 @@ func (h *handler) taskRoutes() []api.Route {
 		api.Post("/tasks/{id}/cancel", authz.TaskCancel, "Cancel a task", h.cancelTask).Bodiless().Answers(200),
 		api.Get("/tasks/{id}/queued-behind", authz.TaskView, "List the tasks that a task waits for", h.queuedBehind).Paged(),
 		api.Get("/tasks/{id}/receipts", authz.TaskView, "List what the machines proved to have installed", h.receipts),
+		api.Raw(http.MethodGet, "/tasks/{id}/events", authz.TaskView, "Follow a task: its states, reasons and times as they change", "text/event-stream", h.taskEvents).With("lastEventId"),
 	}
 	var routes []api.Route
 	for _, r := range both {
@@ -80,7 +81,7 @@ func taskOf(t *deploy.Task) taskAnswer {
 		FinishedSuccessfully: t.State == "Success", HasWarningsOrErrors: t.HasWarnings || t.Error != "", HasPendingInterruptions: len(t.Asking) > 0, PendingInterruptionTypes: textsOf(t.Asking), WaitsFor: t.WaitsFor,
 		Links: api.Links{
 			"Self": self, "Details": self + "/details{?verbose,tail,ranges}", "Raw": self + "/raw", "Cancel": self + "/cancel", "State": self + "/state",
-			"Rerun": "/api/tasks/rerun/" + url.PathEscape(t.ID), "QueuedBehind": self + "/queued-behind{?skip,take}", "Receipts": self + "/receipts",
+			"Rerun": "/api/tasks/rerun/" + url.PathEscape(t.ID), "QueuedBehind": self + "/queued-behind{?skip,take}", "Receipts": self + "/receipts", "Events": self + "/events",
 			"Artifacts":     "/api/" + t.SpaceID + "/artifacts?regarding=" + url.QueryEscape(t.ID),
 			"Interruptions": "/api/" + t.SpaceID + "/interruptions?regarding=" + url.QueryEscape(t.ID),
 			"Web":           "/app#/" + t.SpaceID + "/tasks/" + t.ID,

@@ -17,7 +17,7 @@ import (
 func Command(c *console.Console) *cobra.Command {
 	k := kind.Task()
 	cmd := k.Group("What the server does and has done",
-		list(c, k), get(c), wait(c), logCommand(c), receipts(c), answer(c), cancel(c))
+		list(c, k), get(c), wait(c), watch(c), logCommand(c), receipts(c), answer(c), cancel(c))
 	cmd.Aliases = []string{"tasks"}
 	return cmd
 }
