@@ -63,7 +63,7 @@ func New(c *console.Console) *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: "ship", Title: "Ship:"}, &cobra.Group{ID: "setup", Title: "Set up:"},
 		&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "other", Title: "Other:"})
-	add(root, "ship", packaging.Command(c), release.Command(c), deployment.Command(c), task.Command(c), interruption.Command(c), artifact.Command(c), machine.Why(c))
+	add(root, "ship", packaging.Command(c), release.Command(c), deployment.Command(c), task.Command(c), interruption.Command(c), artifact.Command(c), release.Dashboard(c), machine.Why(c))
 	add(root, "setup", document.Environment(c), document.Lifecycle(c), document.ProjectGroup(c), document.Project(c),
 		document.Channel(c), process.Command(c), variable.Command(c), machine.Command(c), document.MachinePolicy(c),
 		document.Space(c), user.Command(c), user.APIKey(c))

@@ -15,6 +15,7 @@ func (h *handler) dashboardRoutes() []api.Route {
 		api.Get("/projects/{project}/progression", authz.ReleaseView, "Show a project's releases across its environments", h.progression).With("aggregate", "releaseHistoryCount"),
 		api.Get("/progression/{project}", authz.ReleaseView, "Show a project's releases across its environments", h.progression).With("aggregate", "releaseHistoryCount"),
 		api.Get("/dashboard", authz.DeploymentView, "Show what runs where", h.dashboard).With("projectId", "releaseId", "selectedTenants", "selectedTags", "showAll", "highestLatestVersionPerProjectAndEnvironment"),
+		api.Get("/dashboard/machines", authz.DeploymentView, "Show which release runs per project, environment and machine", h.releaseBoard).With("projects", "environments"),
 		api.Get("/machines/{id}/why", authz.MachineView, "Say what a machine runs and why, and what it waits for", h.why),
 		api.Get("/dashboard/dynamic", authz.DeploymentView, "Show what runs in chosen environments", h.dynamic).With("projects", "environments", "includePrevious"),
 	}

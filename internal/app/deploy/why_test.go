@@ -143,3 +143,51 @@ func TestWhyHidesWhatTheCallerMayNotSee(t *testing.T) {
 		t.Errorf("a machine of another environment: %v", err)
 	}
 }
+
+// The board tells the wanted release from what each machine has proved.
+func TestBoardShowsTheReleaseOfEachMachine(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.process(webStep("Hello", bash("Hello", "true")))
+	one, two := r.machine("one", r.staging, "web"), r.machine("two", r.staging, "web")
+	r.machine("db", r.staging, "db")
+	e := r.node()
+	r.release("1.0.0")
+	in := deploy.NewDeployment{Release: "1.0.0", Environments: []string{"Staging"}}
+	first, err := r.deploy(in)
+	check(t, err)
+	check(t, e.Round(t.Context()))
+	r.ends(first[0].TaskID, one, rollout.OutcomeSucceeded, "")
+	r.ends(first[0].TaskID, two, rollout.OutcomeSucceeded, "")
+	check(t, e.Round(t.Context()))
+	r.release("1.1.0")
+	in.Release = "1.1.0"
+	second, err := r.deploy(in)
+	check(t, err)
+	check(t, e.Round(t.Context()))
+	r.ends(second[0].TaskID, one, rollout.OutcomeSucceeded, "")
+	r.ends(second[0].TaskID, two, rollout.OutcomeFailed, "broken")
+	check(t, e.Round(t.Context()))
+
+	board, err := r.Board(t.Context(), r.who, space, []string{"shop"}, nil)
+	check(t, err)
+	if len(board.Cells) != 1 {
+		t.Fatalf("%+v", board.Cells)
+	}
+	cell := board.Cells[0]
+	got := fmt.Sprintf("wants %s by %v, latest %s %s:", cell.Wanted.Name, cell.TaskID == first[0].TaskID, cell.LatestVersion, cell.Latest.Task.State)
+	for _, m := range cell.Machines {
+		got += fmt.Sprintf(" %s %q", m.Name, m.Release.Name)
+	}
+	if want := `wants 1.0.0 by true, latest 1.1.0 Failed: one "1.1.0" two ""`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if _, err := r.Board(t.Context(), r.who, space, nil, []string{"Moon"}); resource.CodeOf(err) != resource.NotFound {
+		t.Errorf("an unknown environment: %v", err)
+	}
+	r.who.Subject = authz.Subject{UserID: "Users-9"}
+	board, err = r.Board(t.Context(), r.who, space, nil, nil)
+	if err != nil || len(board.Cells) != 0 {
+		t.Errorf("nobody sees %+v, %v", board, err)
+	}
+}
