@@ -42,6 +42,14 @@ test: ## Run the tests (PKG=./internal/rollout/... for some)
 test-race: ## Run the tests under the race detector, without those of built binaries (needs a C compiler)
 	CGO_ENABLED=1 go test -race -short $(PKG)
 
+# The packages whose tests run on PostgreSQL too; the others use no database, or
+# let time pass in a bubble that no real connection can be part of.
+PGPKG := ./internal/store/... ./internal/engine ./internal/gateway ./internal/app/... ./internal/api
+
+.PHONY: test-pg
+test-pg: ## Run the tests of what uses the store on a throw-away PostgreSQL (installs Debian's package if it is missing)
+	tools/with-postgres go test -count=1 $(PGPKG)
+
 .PHONY: contract
 contract: build ## Drive a built server and agents with the official Go SDK (CONTRACTFLAGS=-update tries all of its own tests)
 	cd test/contract && SLIPWAY_BIN=$(CURDIR)/bin/slipway go test -count=1 ./... $(CONTRACTFLAGS)

@@ -16,6 +16,7 @@ import (
 	"github.com/slipwayhq/slipway/internal/authz"
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/store"
+	"github.com/slipwayhq/slipway/internal/store/storetest"
 )
 
 // member makes a user with one role in one space ("" is the system) and
@@ -121,6 +122,7 @@ func open(r api.Route) bool { return r.Permission == authz.Public || r.Permissio
 // with JSON, and leaves the database as it was.
 func TestEveryRouteRefusesStrangers(t *testing.T) {
 	t.Parallel()
+	storetest.OnlySQLite(t)
 	r := newRig(t)
 	outsider := r.member("outsider", "", "")
 	ids := map[string]string{
@@ -179,6 +181,7 @@ func bodyFor(r api.Route) any {
 // is refused, for whatever reason, leaves no trace.
 func TestViewersChangeNothing(t *testing.T) {
 	t.Parallel()
+	storetest.OnlySQLite(t)
 	r := newRig(t)
 	viewer := r.member("viewer", "userroles-projectviewer", "Spaces-1")
 	environment := r.post("/api/environments", object{"Name": "Dev"}).text("Id")

@@ -29,6 +29,7 @@ import (
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/secret"
 	"github.com/slipwayhq/slipway/internal/store"
+	"github.com/slipwayhq/slipway/internal/store/storetest"
 )
 
 var update = flag.Bool("update", false, "write the golden files and docs/openapi.yaml anew")
@@ -72,7 +73,7 @@ func newRig(t *testing.T) *rig {
 	keys, err := secret.Load(r.data)
 	check(t, err)
 	var guids atomic.Int64
-	r.db, err = store.Open(t.Context(), store.Config{Path: r.data, Keys: keys, Now: r.now, NewID: func() string {
+	r.db, err = store.Open(t.Context(), store.Config{Path: r.data, Database: storetest.Database(t), Keys: keys, Now: r.now, NewID: func() string {
 		return fmt.Sprintf("00000000-0000-4000-8000-%012d", guids.Add(1))
 	}})
 	check(t, err)

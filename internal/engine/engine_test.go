@@ -16,6 +16,7 @@ import (
 	"github.com/slipwayhq/slipway/internal/rollout"
 	"github.com/slipwayhq/slipway/internal/secret"
 	"github.com/slipwayhq/slipway/internal/store"
+	"github.com/slipwayhq/slipway/internal/store/storetest"
 )
 
 // node is a server without gateway and API: the tests speak for the agents.
@@ -56,7 +57,7 @@ func newNode(t *testing.T) *node {
 		t.Fatal(err)
 	}
 	n := &node{t: t}
-	db, err := store.Open(t.Context(), store.Config{Path: dir, Keys: keys, Now: n.now})
+	db, err := store.Open(t.Context(), store.Config{Path: dir, Database: storetest.Database(t), Keys: keys, Now: n.now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/rollout"
 	"github.com/slipwayhq/slipway/internal/store"
+	"github.com/slipwayhq/slipway/internal/store/storetest"
 )
 
 // listen serves the agent as a listening one until the test ends and returns
@@ -48,6 +49,7 @@ func (r *rig) writes() string {
 // Abuse 1: a stranger gets no further than the handshake: no RPC, no row.
 func TestStranger(t *testing.T) {
 	t.Parallel()
+	storetest.OnlySQLite(t)
 	r := newRig(t)
 	a, stranger := newAgent(t, "abc"), newAgent(t, "abc")
 	m := r.machine("web-1", a)

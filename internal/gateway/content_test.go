@@ -23,6 +23,7 @@ import (
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/rollout"
 	"github.com/slipwayhq/slipway/internal/store"
+	"github.com/slipwayhq/slipway/internal/store/storetest"
 )
 
 // A package travels once, its receipt is stored with the tree's digest, and a
@@ -175,6 +176,7 @@ func TestArtifacts(t *testing.T) {
 // logs, blobs, log lines.
 func TestSecretsStaySealed(t *testing.T) {
 	t.Parallel()
+	storetest.OnlySQLite(t)
 	const fromSet, fromScript = "canary-7f3a-of-the-set", "canary-91bc-of-the-script"
 	r := newRig(t)
 	a := newAgent(t, "abc")

@@ -18,6 +18,7 @@ import (
 	"github.com/slipwayhq/slipway/internal/rollout"
 	"github.com/slipwayhq/slipway/internal/secret"
 	"github.com/slipwayhq/slipway/internal/store"
+	"github.com/slipwayhq/slipway/internal/store/storetest"
 )
 
 // patience is how long the tests wait for what has to happen.
@@ -43,7 +44,7 @@ func newRig(tb testing.TB) *rig {
 	r := &rig{t: tb, folder: tb.TempDir()}
 	keys, err := secret.Load(r.folder)
 	r.must(err)
-	r.db, err = store.Open(tb.Context(), store.Config{Path: r.folder, Keys: keys, Now: time.Now})
+	r.db, err = store.Open(tb.Context(), store.Config{Path: r.folder, Database: storetest.Database(tb), Keys: keys, Now: time.Now})
 	r.must(err)
 	r.blobs, err = blob.OpenDisk(r.folder + "/blobs")
 	r.must(err)

@@ -53,7 +53,7 @@ func Audit(tx *Tx, rec AuditRecord) error {
 		return fmt.Errorf("audit %s: %w", rec.Category, err)
 	}
 	_, err = tx.exec(`INSERT INTO audit (ord, space_id, category, user_id, username, is_service, established_with, user_agent, ip_address,
-		occurred, message, message_references, comments, details, changes) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15)`,
+		occurred, message, message_references, comments, details, changes, seal) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,0)`,
 		n, rec.SpaceID, rec.Category, actor.UserID, actor.Username, boolInt(actor.IsService), actor.EstablishedWith,
 		clip(actor.UserAgent, 300), actor.IPAddress, tx.now.UnixMilli(), rec.Message, string(where), rec.Comments, rec.Details, string(changes))
 	if err != nil {

@@ -14,8 +14,12 @@ import (
 // Backup writes a consistent copy of the databases into a folder that does not
 // hold any yet, while the server works on. Secrets in it are sealed: it is of
 // use only with the data folder's master key, which it does not hold (P9). A
-// copy cut off by a crash has no logs.db.
+// copy cut off by a crash has no logs.db. PostgreSQL has its own tools for this:
+// there it is PreconditionFailed.
 func (db *DB) Backup(ctx context.Context, folder string) error {
+	if db.postgres != nil {
+		return resource.Errorf(resource.PreconditionFailed, "The data are in PostgreSQL: back them up there, with pg_dump or a base backup, and keep the master.key beside it.")
+	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("make backup folder: %w", err)
 	}

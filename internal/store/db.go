@@ -35,39 +35,45 @@ const (
 
 // Config says where the store is and what it uses.
 type Config struct {
-	Path   string           // the data folder; made when it is missing
-	Keys   *secret.Keyring  // seals secrets
-	Now    func() time.Time // the clock of Tx.Now
-	NewID  func() string    // makes the GUIDs of steps, variables …; random when nil
-	Logger *slog.Logger     // none when nil
+	Path string // the data folder; made when it is missing
+	// Database is the address of a PostgreSQL database, postgres://…, which any
+	// number of nodes may use at once; empty: SQLite in the data folder.
+	Database string
+	Keys     *secret.Keyring // seals secrets
+	// Now is the clock of Tx.Now. Leave it nil with a Database: nodes agree by
+	// that one's own clock.
+	Now    func() time.Time
+	NewID  func() string // makes the GUIDs of steps, variables …; random when nil
+	Logger *slog.Logger  // none when nil
 }
 
 // DB is an open store. It is safe for concurrent use.
 type DB struct {
-	folder  string
-	writer  *sql.DB
-	reader  *sql.DB
-	writes  *statements
-	reads   *statements
-	logs    *Logs
-	dialect dialect.Dialect
-	keys    *secret.Keyring
-	now     func() time.Time
-	newID   func() string
-	logger  *slog.Logger
-	ids     idBlocks
-	watch   watchers
-	plans   plans
-	fatal   atomic.Pointer[error]
-	dead    chan struct{}
-	lock    io.Closer
+	folder   string
+	postgres *postgres // nil: SQLite
+	writer   *sql.DB
+	reader   *sql.DB
+	writes   *statements
+	reads    *statements
+	logs     *Logs
+	dialect  dialect.Dialect
+	keys     *secret.Keyring
+	now      func() time.Time
+	newID    func() string
+	logger   *slog.Logger
+	ids      idBlocks
+	watch    watchers
+	plans    plans
+	fatal    atomic.Pointer[error]
+	dead     chan struct{}
+	lock     io.Closer
 }
 
 // Open opens the store of a data folder, brings its schema up to date and
 // holds the folder until Close: a folder in use, and one written by a newer
 // version, are refused with PreconditionFailed.
 func Open(ctx context.Context, c Config) (db *DB, err error) {
-	if c.Keys == nil || c.Now == nil {
+	if c.Keys == nil || c.Now == nil && c.Database == "" {
 		return nil, errors.New("store: no keyring or no clock")
 	}
 	db = &DB{folder: c.Path, dialect: dialect.SQLite(), keys: c.Keys, now: c.Now, newID: c.NewID, logger: c.Logger, dead: make(chan struct{})}
@@ -89,11 +95,13 @@ func Open(ctx context.Context, c Config) (db *DB, err error) {
 			db = nil
 		}
 	}()
+	if c.Database != "" {
+		return db, db.openPostgres(ctx, c.Database)
+	}
 	if err := db.openMain(ctx, filepath.Join(c.Path, databaseFile)); err != nil {
 		return db, err
 	}
-	db.logs, err = openLogs(ctx, filepath.Join(c.Path, logsFile), db)
-	return db, err
+	return db, db.openLogs(ctx, filepath.Join(c.Path, logsFile))
 }
 
 func (db *DB) openMain(ctx context.Context, path string) (err error) {
@@ -101,7 +109,7 @@ func (db *DB) openMain(ctx context.Context, path string) (err error) {
 		return err
 	}
 	db.writer.SetMaxOpenConns(1)
-	if err := migrate(ctx, db.writer, db.dialect.Goose, mainMigrations()); err != nil {
+	if err := migrate(ctx, db.writer, db.dialect, mainSchema); err != nil {
 		return err
 	}
 	if db.reader, err = openSQLite(path, false); err != nil {
@@ -120,6 +128,7 @@ func (db *DB) Close() error {
 	if db.logs != nil {
 		errs = append(errs, db.logs.close())
 	}
+	db.closePostgres()
 	if db.writer != nil {
 		db.returnIDs()
 	}
@@ -163,7 +172,11 @@ func (db *DB) fail(err error) {
 }
 
 // Integrity checks the database's files, as after a crash (fault 23).
+// PostgreSQL looks after its own.
 func (db *DB) Integrity(ctx context.Context) error {
+	if db.postgres != nil {
+		return nil
+	}
 	for name, pool := range map[string]*sql.DB{databaseFile: db.reader, logsFile: db.logs.reader} {
 		var answer string
 		if err := pool.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&answer); err != nil {

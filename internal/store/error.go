@@ -36,7 +36,7 @@ func translate(err error) error {
 	}
 	driver, ok := errors.AsType[coded](err)
 	if !ok {
-		return err
+		return translatePostgres(err)
 	}
 	switch driver.Code() & 0xff {
 	case sqlite3.SQLITE_CONSTRAINT:
@@ -56,22 +56,31 @@ func translate(err error) error {
 func translateConstraint(code int, err error) error {
 	switch code {
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-		return &resource.Error{Code: resource.Conflict, Message: "This already exists. Reload and try again.", Err: err}
+		return exists(err)
 	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
 		return &resource.Error{Code: resource.Conflict, Message: "This is in use and cannot be deleted.", Err: err}
 	}
 	return err
 }
 
+func exists(err error) error {
+	return &resource.Error{Code: resource.Conflict, Message: "This already exists. Reload and try again.", Err: err}
+}
+
 func unavailable(message string, err error) error {
 	return &resource.Error{Code: resource.Unavailable, Message: message, Err: err}
 }
 
-// busy says that the same transaction may succeed when it is run again.
+// again says that the same transaction may succeed when it is run again.
+func (db *DB) again(err error) bool {
+	return err != nil && (busy(err) || db.postgres != nil && cut(err))
+}
+
+// busy says that others were in the way (fault 26).
 func busy(err error) bool {
 	driver, ok := errors.AsType[coded](err)
 	if !ok {
-		return false
+		return busyPostgres(err)
 	}
 	code := driver.Code() & 0xff
 	return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED

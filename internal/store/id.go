@@ -78,8 +78,16 @@ func (b *idBlocks) giveBack(block *numbers, n int64) {
 // that wants more than a block gets there, run by run.
 func (db *DB) claimIDs(ctx context.Context, counter string, n int64) error {
 	var end int64
-	err := db.writer.QueryRowContext(ctx, `INSERT INTO counter (name, next) VALUES ($1, $2)
-		ON CONFLICT (name) DO UPDATE SET next = counter.next + $3 RETURNING next`, counter, 1+n, n).Scan(&end)
+	claim := func() error {
+		return db.writer.QueryRowContext(ctx, `INSERT INTO counter (name, next) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET next = counter.next + $3 RETURNING next`, counter, 1+n, n).Scan(&end)
+	}
+	err := claim()
+	for try := 1; db.again(err) && try < busyTries; try++ { // one that was done all the same leaves a gap
+		if err = pause(ctx, jitter(try)); err == nil {
+			err = claim()
+		}
+	}
 	if err != nil {
 		return translate(db.watched(fmt.Errorf("claim %s: %w", counter, err)))
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/slipwayhq/slipway/internal/resource"
 )
@@ -49,29 +48,37 @@ type logAnswer struct {
 	err       error
 }
 
-func openLogs(ctx context.Context, path string, db *DB) (*Logs, error) {
+func (db *DB) openLogs(ctx context.Context, path string) error {
 	writer, err := openSQLite(path, true)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	writer.SetMaxOpenConns(1)
-	if err := migrate(ctx, writer, db.dialect.Goose, logMigrations()); err != nil {
-		return nil, errors.Join(err, writer.Close())
+	if err := migrate(ctx, writer, db.dialect, logSchema); err != nil {
+		return errors.Join(err, writer.Close())
 	}
 	reader, err := openSQLite(path, false)
 	if err != nil {
-		return nil, errors.Join(err, writer.Close())
+		return errors.Join(err, writer.Close())
 	}
 	reader.SetMaxOpenConns(readers)
 	reader.SetMaxIdleConns(readers)
+	db.logs = newLogs(db, writer, reader) //nolint:contextcheck // the committer outlives the opening call
+	return nil
+}
+
+func newLogs(db *DB, writer, reader *sql.DB) *Logs {
 	l := &Logs{db: db, writer: writer, reader: reader, queue: make(chan *logAppend, logQueue), stop: make(chan struct{}), done: make(chan struct{})}
-	go l.commitAll() //nolint:contextcheck // the committer outlives the opening call
-	return l, nil
+	go l.commitAll()
+	return l
 }
 
 func (l *Logs) close() error {
 	l.once.Do(func() { close(l.stop) })
 	<-l.done
+	if l.reader == l.db.reader {
+		return l.writer.Close()
+	}
 	return errors.Join(l.writer.Close(), l.reader.Close())
 }
 
@@ -152,8 +159,8 @@ func (l *Logs) commit(batch []*logAppend) {
 	// bytes of the others.
 	ctx := context.Background()
 	lengths, err := l.store(ctx, batch)
-	for try := 1; busy(err) && try < busyTries; try++ {
-		if err = pause(ctx, time.Duration(try)*20*time.Millisecond); err == nil {
+	for try := 1; (l.db.again(err) || doubled(err)) && try < busyTries; try++ {
+		if err = pause(ctx, jitter(try)); err == nil {
 			lengths, err = l.store(ctx, batch)
 		}
 	}
@@ -170,7 +177,7 @@ func (l *Logs) commit(batch []*logAppend) {
 	}
 	if err == nil {
 		for attempt := range lengths {
-			l.db.watch.wake(LogTopic(attempt))
+			l.db.wake(LogTopic(attempt))
 		}
 	}
 }
@@ -179,7 +186,7 @@ func (l *Logs) store(ctx context.Context, batch []*logAppend) (lengths map[strin
 	if err := l.db.FatalError(); err != nil {
 		return nil, unavailable("The server lost a write to its disk and has to be restarted.", err)
 	}
-	tx, err := l.writer.BeginTx(ctx, nil)
+	tx, err := l.writer.BeginTx(ctx, l.isolation())
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
@@ -205,8 +212,9 @@ func (l *Logs) store(ctx context.Context, batch []*logAppend) (lengths map[strin
 		}
 	}
 	for attempt := range grown {
-		_, err := tx.ExecContext(ctx, `INSERT INTO log_stream (attempt, length, updated) VALUES ($1, $2, $3)
-			ON CONFLICT (attempt) DO UPDATE SET length = excluded.length, updated = excluded.updated`, attempt, lengths[attempt], l.db.now().UnixMilli())
+		//nolint:gosec // the dialect is a constant
+		_, err := tx.ExecContext(ctx, `INSERT INTO log_stream (attempt, length, updated) VALUES ($1, $2, `+l.db.dialect.Now+`)
+			ON CONFLICT (attempt) DO UPDATE SET length = excluded.length, updated = excluded.updated`, attempt, lengths[attempt])
 		if err != nil {
 			return nil, fmt.Errorf("append to log %s: %w", attempt, err)
 		}
@@ -215,6 +223,15 @@ func (l *Logs) store(ctx context.Context, batch []*logAppend) (lengths map[strin
 		return nil, fmt.Errorf("commit: %w", err)
 	}
 	return lengths, nil
+}
+
+// isolation lets two nodes that append to one attempt not both do it: the
+// second finds the length changed, or the bytes there, and runs again.
+func (l *Logs) isolation() *sql.TxOptions {
+	if l.db.postgres != nil {
+		return &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
+	}
+	return nil
 }
 
 type rowQuerier interface {

@@ -264,6 +264,9 @@ func TestChangedAuditIsFound(t *testing.T) {
 		"document removed": `DELETE FROM audit_document WHERE ord = 3`,
 		"seal removed":     `DELETE FROM audit_seal WHERE upto = 2`,
 		"seal forged":      `UPDATE audit_seal SET sum = '00' WHERE upto = 2`,
+		"last seal gone":   `DELETE FROM audit_seal WHERE upto = 4`,
+		"sealed by hand":   `UPDATE audit SET seal = 99 WHERE ord = 2`,
+		"unsealed":         `UPDATE audit SET seal = 0 WHERE ord = 2`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

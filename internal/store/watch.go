@@ -1,6 +1,10 @@
 package store
 
-import "sync"
+import (
+	"maps"
+	"slices"
+	"sync"
+)
 
 // watchers are the channels that wait for topics.
 type watchers struct {
@@ -46,5 +50,21 @@ func (w *watchers) wake(topics ...string) {
 			default:
 			}
 		}
+	}
+}
+
+// wakeAll wakes every watcher, for topics that it may have missed.
+func (w *watchers) wakeAll() {
+	w.mu.Lock()
+	topics := slices.Collect(maps.Keys(w.by))
+	w.mu.Unlock()
+	w.wake(topics...)
+}
+
+// wake wakes the watchers of topics, here and on the other nodes.
+func (db *DB) wake(topics ...string) {
+	db.watch.wake(topics...)
+	if db.postgres != nil {
+		db.postgres.signals.tell(topics)
 	}
 }

@@ -37,7 +37,7 @@ func newRig(t *testing.T) *rig {
 	folder := t.TempDir()
 	keys, err := secret.Load(folder)
 	check(t, err)
-	db, err := store.Open(t.Context(), store.Config{Path: folder, Keys: keys, Now: time.Now})
+	db, err := store.Open(t.Context(), store.Config{Path: folder, Database: storetest.Database(t), Keys: keys, Now: time.Now})
 	check(t, err)
 	t.Cleanup(func() { check(t, db.Close()) })
 	storetest.Seed(t, db)

@@ -24,7 +24,7 @@ func service(t *testing.T, probe func(ctx context.Context, host string, port int
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := store.Open(t.Context(), store.Config{Path: folder, Keys: keys, Now: time.Now})
+	db, err := store.Open(t.Context(), store.Config{Path: folder, Database: storetest.Database(t), Keys: keys, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,10 @@
 // does not name has to be written portably.
 package dialect
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // Dialect is one database's own words.
 type Dialect struct {
@@ -13,8 +16,10 @@ type Dialect struct {
 	Contains func(column, parameter string) string
 	// Now is an expression: the database's clock in unix milliseconds.
 	Now string
-	// SkipLocked ends a SELECT that claims rows beside other nodes.
-	SkipLocked string
+	// Schema makes a migration of the database's own of one that is written
+	// with SQLite's types: BLOB, INTEGER PRIMARY KEY for a number that the
+	// database counts, and TEXT that is compared byte by byte.
+	Schema func(migration string) string
 }
 
 // SQLite is the built-in database.
@@ -23,7 +28,30 @@ func SQLite() Dialect {
 		Goose:    "sqlite3",
 		Contains: func(column, parameter string) string { return "instr(" + column + ", " + parameter + ") > 0" },
 		Now:      "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+		Schema:   func(migration string) string { return migration },
 	}
+}
+
+// PostgreSQL is the database of several nodes.
+func PostgreSQL() Dialect {
+	return Dialect{
+		Goose:    "postgres",
+		Contains: func(column, parameter string) string { return "strpos(" + column + ", " + parameter + ") > 0" },
+		Now:      "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+		Schema:   postgresSchema,
+	}
+}
+
+var (
+	counted = regexp.MustCompile(`\bINTEGER PRIMARY KEY\b`)
+	bytes   = regexp.MustCompile(`\bBLOB\b`)
+	text    = regexp.MustCompile(`\bTEXT\b`)
+)
+
+func postgresSchema(migration string) string {
+	migration = counted.ReplaceAllString(migration, "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
+	migration = bytes.ReplaceAllString(migration, "BYTEA")
+	return text.ReplaceAllString(migration, `TEXT COLLATE "C"`)
 }
 
 // Quote makes an identifier of a name that may be a word of SQL ("user",

@@ -40,8 +40,10 @@ CREATE TABLE audit (
   message_references TEXT NOT NULL,
   comments TEXT NOT NULL,
   details TEXT NOT NULL,
-  changes TEXT NOT NULL
+  changes TEXT NOT NULL,
+  seal BIGINT NOT NULL -- of audit_seal; 0: not sealed yet
 );
+CREATE INDEX audit_by_seal ON audit (seal, ord);
 CREATE INDEX audit_by_space ON audit (space_id, ord);
 CREATE INDEX audit_by_user ON audit (user_id, ord);
 
@@ -52,8 +54,8 @@ CREATE TABLE audit_document (
 );
 CREATE INDEX audit_document_by_ord ON audit_document (ord);
 
--- The chain over audit: each sum covers the one before and the records after
--- it up to its own number.
+-- The chain over audit: each sum covers the one before and the records that
+-- name its own number.
 CREATE TABLE audit_seal (
   upto BIGINT PRIMARY KEY,
   after BIGINT NOT NULL,
