@@ -343,25 +343,37 @@ func TestCancelEndsWhatRunsAndWhatWaits(t *testing.T) {
 // do not grow with the fleet.
 func TestCostPerEventIsConstant(t *testing.T) {
 	t.Parallel()
-	cost := func(n int) int {
+	cost := func(n int, fails bool) int {
 		rolling := step("rolling", "web", action("out"), action("deploy"))
 		rolling.Window = rollout.Window{Number: 5}
+		rolling.Limit = 60_000
 		p := plan(rolling)
+		p.Guided = true
 		m := newMemory("ServerTasks-1")
 		m.join(p, machines("web", n)...)
 		worst := 0
-		for range 20 {
+		event := func(f func()) {
+			m.read, m.written = 0, 0
+			f()
+			worst = max(worst, m.read+m.written)
+		}
+		for i := range 20 {
 			for _, id := range m.send(p, 10) {
-				m.read, m.written = 0, 0
-				m.end(p, 20, id, rollout.OutcomeSucceeded)
-				worst = max(worst, m.read+m.written)
+				if i == 0 && fails { // asked and answered
+					event(func() { m.end(p, 20, id, rollout.OutcomeFailed) })
+					event(func() { m.answer(p, 20, rollout.Ignore) })
+					continue
+				}
+				event(func() { m.end(p, 20, id, rollout.OutcomeSucceeded) })
 			}
 		}
 		return worst
 	}
-	small, large := cost(10), cost(10_000)
-	if large > small {
-		t.Errorf("an event touches %d rows with 10 members and %d with 10,000", small, large)
+	for _, fails := range []bool{false, true} {
+		small, large := cost(10, fails), cost(10_000, fails)
+		if large > small {
+			t.Errorf("failures %v: an event touches %d rows with 10 members and %d with 10,000", fails, small, large)
+		}
 	}
 }
 
