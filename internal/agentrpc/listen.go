@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -71,13 +72,32 @@ func (l *Listener) Serve(ctx context.Context, handle func(context.Context, *tls.
 
 func (l *Listener) accept(ctx context.Context, raw net.Conn, slots <-chan struct{}, handle func(context.Context, *tls.Conn)) {
 	conn, err := l.handshake(ctx, raw)
-	<-slots
 	if err != nil {
-		_ = raw.Close()
 		l.refuse(raw.RemoteAddr().String(), err)
+		part(raw)
+		<-slots
 		return
 	}
+	<-slots
 	handle(ctx, conn)
+}
+
+// partTime and partBytes bound what a refused peer may still send.
+const (
+	partTime  = time.Second
+	partBytes = 64 << 10
+)
+
+// part closes a refused connection when the peer has, or soon: closing with
+// bytes unread would reset it, and a reset overtakes the alert that says why,
+// on Windows always.
+func part(raw net.Conn) {
+	if half, ok := raw.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		over := time.AfterFunc(partTime, func() { _ = raw.Close() })
+		defer over.Stop()
+		_, _ = io.CopyN(io.Discard, raw, partBytes)
+	}
+	_ = raw.Close()
 }
 
 func (l *Listener) handshake(ctx context.Context, raw net.Conn) (*tls.Conn, error) {
