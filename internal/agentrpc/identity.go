@@ -93,7 +93,7 @@ func LoadIdentity(dir string) (*Identity, error) {
 		return nil, fmt.Errorf("load identity: %s has mode %v and is open to other users; run chmod 600 on it, "+
 			"and make a new identity if someone may have read the key", path, info.Mode().Perm())
 	}
-	text, err := os.ReadFile(path)
+	text, err := readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("load identity: %w", err)
 	}
