@@ -70,21 +70,23 @@ func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 // or would take it for another (abuse 46).
 func windowsProblem(name string) string {
 	for segment := range strings.SplitSeq(name, "/") {
-		base, _, _ := strings.Cut(segment, ".")
 		switch {
 		case strings.ContainsAny(segment, `<>:"|?*`):
 			return "has a character in its name that Windows does not allow"
 		case strings.HasSuffix(segment, ".") || strings.HasSuffix(segment, " "):
 			return "has a name that ends in a dot or a space, which Windows drops"
-		case isReserved(strings.TrimRight(base, " ")):
+		case ReservedOnWindows(segment):
 			return "has a name that Windows keeps for a device"
 		}
 	}
 	return ""
 }
 
-func isReserved(base string) bool {
-	base = strings.ToUpper(base)
+// ReservedOnWindows says whether Windows takes one part of a path for a device,
+// such as NUL or con.txt, wherever it stands (abuse 46).
+func ReservedOnWindows(segment string) bool {
+	base, _, _ := strings.Cut(segment, ".")
+	base = strings.ToUpper(strings.TrimRight(base, " "))
 	switch base {
 	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$":
 		return true

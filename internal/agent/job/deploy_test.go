@@ -121,6 +121,24 @@ func checkReceipt(t *testing.T, r *agentrpc.Receipt, p *agentrpc.Package, dir st
 	}
 }
 
+// abuse 46: names that Windows keeps for devices are not taken as they are, and
+// paths may be longer than what its older programs take.
+func TestDeployWithAwkwardNames(t *testing.T) {
+	t.Parallel()
+	m := anyMachine(t)
+	long := strings.Repeat("a long folder/", 20) + "file.txt"
+	p := m.put("", file{name: long, body: "deep"}, file{name: "app.txt", body: "app"})
+	r := m.deploy(p, "Octopus.Environment.Name", "nul", "Octopus.Deployment.Tenant.Name", "Com1.Ltd")
+	m.want(r, succeeded, "")
+	dir := m.path("apps", "_Com1.Ltd", "_nul", "My.App", "1.2.3")
+	if got := r.GetReceipt(); got.GetInstallDir() != dir || len(got.GetFiles()) != 2 {
+		t.Error(got)
+	}
+	if got := m.read("apps", "_Com1.Ltd", "_nul", "My.App", "1.2.3", filepath.FromSlash(long)); got != "deep" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestDeployAgain(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)

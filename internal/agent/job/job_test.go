@@ -36,6 +36,12 @@ func newMachine(t *testing.T) *machine {
 	if runtime.GOOS == "windows" {
 		t.Skip("the scripts of these tests are for a shell")
 	}
+	return anyMachine(t)
+}
+
+// anyMachine is for tests that run on all systems.
+func anyMachine(t *testing.T) *machine {
+	t.Helper()
 	m := &machine{t: t, dir: t.TempDir()}
 	store, err := packagestore.Open(m.path("packages"), nil)
 	if err != nil {

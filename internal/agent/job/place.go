@@ -127,7 +127,8 @@ func Sweep(applications string, live []string, before time.Time) error {
 }
 
 // segment makes a name one part of a path on every system: characters that
-// some file system does not take are left out.
+// some file system does not take are left out, and names of Windows' devices are
+// not taken as they are (abuse 46).
 func segment(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || strings.ContainsRune(`<>:"/\|?*`, r) {
@@ -136,8 +137,8 @@ func segment(name string) string {
 		return r
 	}, name)
 	name = strings.TrimRight(strings.TrimLeft(name, ". "), ". ")
-	if name == "" {
-		return "_"
+	if name == "" || packages.ReservedOnWindows(name) {
+		return "_" + name
 	}
 	return name
 }
