@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
+	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/windows"
 	"golang.org/x/sys/windows/svc"
@@ -30,7 +33,7 @@ func (i *Installer) Install(ctx context.Context) error {
 	defer func() { _ = manager.Disconnect() }()
 	config := mgr.Config{
 		DisplayName: "Slipway agent", Description: "Runs what the Slipway server orders on this machine.",
-		StartType: mgr.StartAutomatic, DelayedAutoStart: true,
+		StartType: mgr.StartAutomatic, // not delayed: a machine that restarted is back at once
 	}
 	service, err := manager.CreateService(i.Name, i.Program, config, "agent", "run", "--home", i.Home)
 	if err != nil {
@@ -38,10 +41,11 @@ func (i *Installer) Install(ctx context.Context) error {
 	}
 	defer func() { _ = service.Close() }()
 	again := mgr.RecoveryAction{Type: mgr.ServiceRestart, Delay: 2 * time.Second}
-	err = errors.Join(
-		service.SetRecoveryActions([]mgr.RecoveryAction{again, again, again}, 60),
-		service.SetRecoveryActionsOnNonCrashFailures(true),
-		service.Start())
+	always := service.SetRecoveryActionsOnNonCrashFailures(true)
+	if errors.Is(always, windows.ERROR_INVALID_LEVEL) { // Wine starts it again after a crash alone
+		always = nil
+	}
+	err = errors.Join(service.SetRecoveryActions([]mgr.RecoveryAction{again, again, again}, 60), always, service.Start())
 	if err != nil {
 		return fmt.Errorf("install the agent's service: %w", err)
 	}
@@ -101,12 +105,34 @@ func (i *Installer) openFirewall(ctx context.Context, port int) (note string, er
 // RunService runs the agent under Windows' service manager when that started
 // this process; ran is false when it did not, and nothing was done.
 func RunService(ctx context.Context, name string, run func(context.Context) error) (ran bool, err error) {
-	service, err := svc.IsWindowsService()
-	if err != nil || !service {
-		return false, err
+	if !startedByManager() {
+		return false, nil
 	}
 	h := &handler{ctx: ctx, run: run}
-	return true, errors.Join(svc.Run(name, h), h.err)
+	err = svc.Run(name, h)
+	if errors.Is(err, windows.ERROR_FAILED_SERVICE_CONTROLLER_CONNECT) { // the manager does not know this process
+		return false, nil
+	}
+	return true, errors.Join(err, h.err)
+}
+
+// startedByManager says whether the parent is a services.exe. The manager itself
+// has the last word. svc.IsWindowsService also wants session 0, which Wine does
+// not have.
+func startedByManager() bool {
+	snapshot, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPPROCESS, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = windows.CloseHandle(snapshot) }()
+	parent := uint32(os.Getppid())
+	entry := windows.ProcessEntry32{Size: uint32(unsafe.Sizeof(windows.ProcessEntry32{}))}
+	for err = windows.Process32First(snapshot, &entry); err == nil; err = windows.Process32Next(snapshot, &entry) {
+		if entry.ProcessID == parent {
+			return strings.EqualFold(windows.UTF16ToString(entry.ExeFile[:]), "services.exe")
+		}
+	}
+	return false
 }
 
 type handler struct {
@@ -129,19 +155,18 @@ func (h *handler) Execute(_ []string, requests <-chan svc.ChangeRequest, changes
 	for {
 		select {
 		case err := <-done:
-			if errors.Is(err, errStopped) {
+			if ctx.Err() != nil && (err == nil || errors.Is(err, errStopped)) {
 				return false, 0
 			}
 			h.err = err
 			return true, 1
 		case request := <-requests:
-			switch request.Cmd {
-			case svc.Interrogate:
+			if request.Cmd == svc.Interrogate {
 				changes <- request.CurrentStatus
-			case svc.Stop, svc.Shutdown:
-				changes <- svc.Status{State: svc.StopPending}
-				cancel(errStopped)
+				continue
 			}
+			changes <- svc.Status{State: svc.StopPending} // nothing else is accepted than to stop
+			cancel(errStopped)
 		}
 	}
 }

@@ -29,10 +29,13 @@ import (
 // TestMain makes this binary an agent or a shim when the environment says so,
 // so that real processes can be killed.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 5 && os.Args[1] == "agent" { // as a service is started
+		os.Exit(serviceProcess(os.Args[4]))
+	}
 	var err error
 	switch os.Getenv("AGENT_TEST_ROLE") {
 	case "agent":
-		err = agentProcess()
+		err = agentProcess(os.Getenv("AGENT_TEST_HOME"))
 	case "shim":
 		err = shimProcess()
 	case "helper":
@@ -49,10 +52,13 @@ func TestMain(m *testing.M) {
 
 // agentProcess is a real agent, but for its package store, whose shims are this
 // binary. It says the address that it listens on.
-func agentProcess() error {
+func agentProcess(home string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	home := os.Getenv("AGENT_TEST_HOME")
+	return agentUntil(ctx, home)
+}
+
+func agentUntil(ctx context.Context, home string) error {
 	config, err := agent.LoadConfig(home)
 	if err != nil {
 		return err
@@ -133,6 +139,13 @@ func newMachine(t *testing.T, env ...string) *machine {
 // starts its agent.
 func (m *machine) enroll(serverDir string) {
 	m.t.Helper()
+	m.configure(serverDir, "127.0.0.1:0")
+	m.start()
+}
+
+// configure makes the machine's home and its server's key.
+func (m *machine) configure(serverDir, listen string) {
+	m.t.Helper()
 	var err error
 	if m.server, err = agentrpc.CreateIdentity(serverDir, "server", time.Now(), rand.Reader); err != nil {
 		m.t.Fatal(err)
@@ -143,13 +156,12 @@ func (m *machine) enroll(serverDir string) {
 	}
 	m.pin = id.Thumbprint()
 	config := &agent.Config{
-		Name: "web-1", Mode: agent.Listening, Listen: "127.0.0.1:0",
+		Name: "web-1", Mode: agent.Listening, Listen: listen,
 		ServerThumbprints: []string{m.server.Thumbprint()}, ApplicationsDir: m.t.TempDir(),
 	}
 	if err := config.Save(m.home); err != nil {
 		m.t.Fatal(err)
 	}
-	m.start()
 }
 
 func (m *machine) command() *exec.Cmd {
@@ -176,13 +188,18 @@ func (m *machine) start() {
 		_ = m.cmd.Wait()
 		m.t.Fatalf("agent does not listen: %v\n%s", err, m.log)
 	}
-	conn, err := agentrpc.Dial(m.t.Context(), strings.TrimSpace(address), agentrpc.ClientTLS(m.server, agentrpc.Pinned(m.pin)))
+	if err := m.dial(strings.TrimSpace(address)); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *machine) dial(address string) error {
+	conn, err := agentrpc.Dial(m.t.Context(), address, agentrpc.ClientTLS(m.server, agentrpc.Pinned(m.pin)))
 	if err != nil {
-		m.t.Fatal(err)
+		return err
 	}
-	if m.link, err = agentrpc.NewLink(conn); err != nil {
-		m.t.Fatal(err)
-	}
+	m.link, err = agentrpc.NewLink(conn)
+	return err
 }
 
 // kill is kill -9 of the agent alone.
