@@ -201,8 +201,9 @@ func TestNothingOutsideOfTheFolder(t *testing.T) {
 	dir := folder(t, map[string]string{"in/real.txt": "#{x}"})
 	links := map[string]string{"link.txt": filepath.Join(outside, "secret.txt"), "out": outside, "alias": "in", "Web.config": filepath.Join(outside, "sub/secret.config")}
 	for name, target := range links {
-		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
-			t.Skip("no symbolic links here:", err)
+		err := os.Symlink(target, filepath.Join(dir, name))
+		if _, there := os.Lstat(filepath.Join(dir, name)); err != nil || there != nil { // Wine only says that it makes them
+			t.Skip("no symbolic links here:", err, there)
 		}
 	}
 	for _, target := range []string{"../x.txt", "a/../../x.txt", filepath.ToSlash(outside) + "/secret.txt", `..\x.txt`, "C:/x.txt", "link.txt", "out/secret.txt", "out/*.txt", "alias/real.txt", "alias/*.txt"} {
