@@ -76,7 +76,7 @@ func checkRights(path string) error {
 			if err := windows.GetAce(list, i, &ace); err != nil {
 				return fmt.Errorf("check the rights of %s: %w", path, err)
 			}
-			sid := (*windows.SID)(unsafe.Pointer(&ace.SidStart))
+			sid := (*windows.SID)(unsafe.Pointer(&ace.SidStart)) //nolint:gosec // the entry ends with the SID, as Windows lays it out
 			if ace.Header.AceType == windows.ACCESS_ALLOWED_ACE_TYPE && ace.Header.AceFlags&windows.INHERIT_ONLY_ACE == 0 &&
 				ace.Mask&writeRights != 0 && sid.Equals(many) {
 				return resource.Errorf(resource.PreconditionFailed,

@@ -83,7 +83,7 @@ type processIDList struct {
 func (n *net) members() ([]Ref, error) {
 	var list processIDList
 	err := windows.QueryInformationJobObject(n.job, windows.JobObjectBasicProcessIdList,
-		uintptr(unsafe.Pointer(&list)), uint32(unsafe.Sizeof(list)), nil)
+		uintptr(unsafe.Pointer(&list)), uint32(unsafe.Sizeof(list)), nil) //nolint:gosec // the call fills a structure
 	if err != nil && !errors.Is(err, windows.ERROR_MORE_DATA) {
 		return nil, err
 	}

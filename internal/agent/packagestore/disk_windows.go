@@ -19,7 +19,7 @@ func FreeSpace(dir string) (int64, error) {
 	if err := windows.GetDiskFreeSpaceEx(name, &free, nil, nil); err != nil {
 		return 0, fmt.Errorf("read free space of %s: %w", dir, err)
 	}
-	return int64(free), nil //nolint:gosec // no disk is that large
+	return int64(free), nil
 }
 
 // syncDir does nothing: Windows has no fsync of a folder.

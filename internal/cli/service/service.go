@@ -3,7 +3,6 @@
 package service
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -36,27 +35,4 @@ func (s *Spec) validate() error {
 		}
 	}
 	return nil
-}
-
-// unit is the systemd unit of a service. KillMode=process: stopping or
-// upgrading the server must not end the scripts of its worker (P2).
-func unit(s *Spec) string {
-	words := make([]string, 0, len(s.Args)+1)
-	for _, word := range append([]string{s.Program}, s.Args...) {
-		words = append(words, quote(word))
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "[Unit]\nDescription=%s\nAfter=network-online.target\nWants=network-online.target\n\n", strings.ReplaceAll(s.Description, "%", "%%"))
-	fmt.Fprintf(&b, "[Service]\nExecStart=%s\nRestart=always\nRestartSec=2\nKillMode=process\nLimitNOFILE=65536\nLimitCORE=0\n", strings.Join(words, " "))
-	for _, pair := range s.Env {
-		fmt.Fprintf(&b, "Environment=%s\n", quote(pair))
-	}
-	b.WriteString("\n[Install]\nWantedBy=multi-user.target\n")
-	return b.String()
-}
-
-// quote writes a word as systemd reads it: quoted, with specifiers and
-// variables taken literally.
-func quote(word string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%", "$", "$$").Replace(word) + `"`
 }
