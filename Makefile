@@ -18,6 +18,7 @@ GENERATED := internal/agentrpc/*.go .golangci.yaml docs/openapi.yaml
 # Tools are built from their own modules, so that their dependencies never
 # mix with the product's, and are cached by Go after the first use.
 LINT   := go tool -modfile=tools/lint/go.mod golangci-lint
+LINT_N := go tool -modfile=tools/lint/go.mod -n golangci-lint
 CHECK  := go tool -modfile=tools/check/go.mod
 PROTO  := go tool -modfile=tools/go.mod
 
@@ -54,9 +55,13 @@ test-pg: ## Run the tests of what uses the store on a throw-away PostgreSQL (ins
 contract: build ## Drive a built server and agents with the official Go SDK (CONTRACTFLAGS=-update tries all of its own tests)
 	cd test/contract && SLIPWAY_BIN=$(CURDIR)/bin/slipway go test -count=1 ./... $(CONTRACTFLAGS)
 
+# What has files of its own for Windows.
+WINDOWSPKG := ./cmd/... ./internal/agent/... ./internal/cli/... ./internal/proc/... ./internal/agentrpc
+
 .PHONY: lint
-lint: ## Run golangci-lint and staticcheck
+lint: ## Run golangci-lint, for Windows as well where that differs, and staticcheck
 	$(LINT) run
+	GOOS=windows CGO_ENABLED=0 "$$($(LINT_N))" run $(WINDOWSPKG)
 	$(CHECK) staticcheck $(PKG)
 
 .PHONY: fmt
@@ -86,6 +91,10 @@ cross: ## Compile for the other systems: Windows on amd64, macOS on arm64
 	@for t in windows/amd64 darwin/arm64; do \
 	  echo "go build ./cmd/slipway for $$t"; \
 	  CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./cmd/slipway; done
+
+.PHONY: test-windows
+test-windows: ## Run the agent's tests compiled for Windows under Wine (Debian: wine64, gcc-mingw-w64-x86-64; docs/decisions/030-windows-under-wine.md)
+	test/windows/run
 
 .PHONY: cover
 cover: ## Run the tests with coverage, print it by package
@@ -125,7 +134,7 @@ bench: build ## Measure Slipway beside the floor and rsync (docs/performance.md)
 
 .PHONY: check
 check: ## Everything CI runs, with the seconds it took; the tests come last
-	@start=$$SECONDS; for step in check-generate lint cross test-race test sim contract; do \
+	@start=$$SECONDS; for step in check-generate lint cross test-windows test-race test sim contract; do \
 	  echo; echo "== make $$step ($$((SECONDS - start)) s so far)"; \
 	  $(MAKE) --no-print-directory $$step; done
 
