@@ -46,11 +46,12 @@ type Engine struct {
 	owner string // node and epoch, once Run has begun
 	// renewed is when the lease was last renewed, in unix milliseconds.
 	renewed atomic.Int64
+	metrics *metrics
 }
 
 // New makes an engine; Run starts it.
 func New(c Config) *Engine {
-	return &Engine{db: c.DB, node: c.Node, log: c.Logger, now: c.Now}
+	return &Engine{db: c.DB, node: c.Node, log: c.Logger, now: c.Now, metrics: newMetrics()}
 }
 
 // Run begins, unless Begin was called, and drives rollouts until the context
@@ -173,14 +174,18 @@ func (e *Engine) Round(ctx context.Context) error {
 }
 
 func (e *Engine) turn(ctx context.Context, o store.Owned) error {
+	asked, began := e.now(), time.Time{}
+	var t *seen
 	err := e.db.Write(ctx, guarded(func(tx *store.Tx) error {
-		t, err := store.OpenTurn(tx, o.ID, e.owner, o.Epoch)
+		began = e.now()
+		rows, err := store.OpenTurn(tx, o.ID, e.owner, o.Epoch)
 		if err != nil {
 			return err
 		}
 		if err := lookAtChanged(tx, o.ID); err != nil {
 			return err
 		}
+		t = &seen{Tx: rows}
 		if err := Turn(t); err != nil || t.Row().State.Terminal() {
 			return err // a late report about a rollout that had ended before
 		}
@@ -189,6 +194,7 @@ func (e *Engine) turn(ctx context.Context, o store.Owned) error {
 	if err != nil {
 		return fmt.Errorf("turn of %s: %w", o.ID, err)
 	}
+	e.metrics.committed(t, asked, began, e.now())
 	return nil
 }
 
@@ -232,13 +238,27 @@ func (e *Engine) dispatch(ctx context.Context) error {
 		return err
 	})
 	for i := range queued {
-		err = errors.Join(err, e.db.Write(ctx, guarded(func(tx *store.Tx) error { return e.start(tx, queued[i].ID) })))
+		err = errors.Join(err, e.launch(ctx, queued[i].ID))
 	}
 	return err
 }
 
-// start claims and begins one queued rollout, or notes why it waits.
-func (e *Engine) start(tx *store.Tx, id string) error {
+func (e *Engine) launch(ctx context.Context, id string) error {
+	asked, began := e.now(), time.Time{}
+	var t *seen
+	err := e.db.Write(ctx, guarded(func(tx *store.Tx) error {
+		t, began = nil, e.now()
+		return e.start(tx, id, &t)
+	}))
+	if err == nil && t != nil {
+		e.metrics.committed(t, asked, began, e.now())
+	}
+	return err
+}
+
+// start claims and begins one queued rollout in a turn of its own, or notes why
+// it waits.
+func (e *Engine) start(tx *store.Tx, id string, turn **seen) error {
 	task, err := store.GetTask(tx, id)
 	if err != nil || task.State != store.TaskQueued {
 		return err
@@ -276,11 +296,12 @@ func (e *Engine) start(tx *store.Tx, id string) error {
 	if err != nil {
 		return err
 	}
-	t, err := store.OpenTurn(tx, id, e.owner, epoch)
+	rows, err := store.OpenTurn(tx, id, e.owner, epoch)
 	if err != nil {
 		return err
 	}
-	return Start(t, e.node, members)
+	*turn = &seen{Tx: rows}
+	return Start(*turn, e.node, members)
 }
 
 // waitFor takes the task's lock; when another holds it, the task says so.

@@ -77,6 +77,9 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, want := range []string{
 		"slipway_agent_links 0\n", "slipway_agent_refused_total 0\n", "slipway_agent_writes_total ", "slipway_agent_commits_total ",
+		"slipway_store_transactions_total ", "slipway_store_rows_total ", "slipway_store_bytes_total ", "slipway_log_commits_total 0\n",
+		"slipway_log_bytes_total 0\n", "slipway_turn_seconds_count 0\n", "slipway_report_wait_seconds_count 0\n",
+		"slipway_turn_reports_total 0\n", "slipway_turn_effects_total 0\n",
 		`slipway_tasks{state="Success"} 1` + "\n", "go_goroutines ",
 	} {
 		if !strings.Contains(text, want) {

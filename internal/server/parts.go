@@ -2,13 +2,8 @@ package server
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/slipwayhq/slipway/internal/api"
 	apideploy "github.com/slipwayhq/slipway/internal/api/deploy"
@@ -163,44 +158,4 @@ func machineIDs(argument any) (ids []string, err error) {
 		ids = append(ids, id)
 	}
 	return ids, nil
-}
-
-// metricsServer serves what operators graph, on loopback only (abuse 90).
-func (s *Server) metricsServer() *http.Server {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "slipway_agent_links", Help: "Open links to agents."},
-			func() float64 { return float64(s.gateway.Stats().Links) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "slipway_agent_refused_total", Help: "Connections refused on the agents' port."},
-			func() float64 { return float64(s.gateway.Stats().Refused) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "slipway_agent_writes_total", Help: "Reports of agents that were stored."},
-			func() float64 { return float64(s.gateway.Stats().Writes) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "slipway_agent_commits_total", Help: "Transactions that carried the reports of agents."},
-			func() float64 { return float64(s.gateway.Stats().Commits) }),
-		taskCollector{s.db},
-	)
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	return api.HTTPServer(mux, s.cfg.Logger)
-}
-
-// taskCollector counts tasks by state.
-type taskCollector struct{ db *store.DB }
-
-var taskDesc = prometheus.NewDesc("slipway_tasks", "Tasks by state.", []string{"state"}, nil)
-
-func (taskCollector) Describe(ch chan<- *prometheus.Desc) { ch <- taskDesc }
-
-func (t taskCollector) Collect(ch chan<- prometheus.Metric) {
-	err := t.db.Read(context.Background(), func(tx *store.Tx) error {
-		counts, err := store.CountTasks(tx, nil)
-		for state, n := range counts {
-			ch <- prometheus.MustNewConstMetric(taskDesc, prometheus.GaugeValue, float64(n), string(state))
-		}
-		return err
-	})
-	if err != nil {
-		ch <- prometheus.NewInvalidMetric(taskDesc, err)
-	}
 }

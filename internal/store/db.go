@@ -64,6 +64,7 @@ type DB struct {
 	ids      idBlocks
 	watch    watchers
 	plans    plans
+	wrote    counted
 	fatal    atomic.Pointer[error]
 	dead     chan struct{}
 	lock     io.Closer

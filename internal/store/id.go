@@ -91,6 +91,7 @@ func (db *DB) claimIDs(ctx context.Context, counter string, n int64) error {
 	if err != nil {
 		return translate(db.watched(fmt.Errorf("claim %s: %w", counter, err)))
 	}
+	db.wrote.add(1, 8)
 	b := &db.ids
 	b.mu.Lock()
 	defer b.mu.Unlock()

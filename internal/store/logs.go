@@ -36,6 +36,7 @@ type Logs struct {
 	stop   chan struct{}
 	once   sync.Once
 	done   chan struct{}
+	wrote  counted
 }
 
 type logAppend struct {
@@ -192,6 +193,7 @@ func (l *Logs) store(ctx context.Context, batch []*logAppend) (lengths map[strin
 	}
 	defer func() { err = errors.Join(err, rollback(tx)) }()
 	lengths, grown := map[string]int64{}, map[string]bool{}
+	var pieces, bytes int64
 	for _, a := range batch {
 		for _, c := range a.chunks {
 			n, ok := lengths[c.Attempt]
@@ -209,6 +211,7 @@ func (l *Logs) store(ctx context.Context, batch []*logAppend) (lengths map[strin
 				return nil, fmt.Errorf("append to log %s: %w", c.Attempt, err)
 			}
 			lengths[c.Attempt], grown[c.Attempt] = n+int64(len(fresh)), true
+			pieces, bytes = pieces+1, bytes+int64(len(fresh))
 		}
 	}
 	for attempt := range grown {
@@ -222,6 +225,7 @@ func (l *Logs) store(ctx context.Context, batch []*logAppend) (lengths map[strin
 	if err := tx.Commit(); err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
 	}
+	l.wrote.add(pieces, bytes)
 	return lengths, nil
 }
 

@@ -160,11 +160,11 @@ func HoldSession(tx *Tx, s *Session) error {
 	if err != nil {
 		return fmt.Errorf("marshal facts of %s: %w", s.Machine, err)
 	}
-	err = tx.queryRow(`INSERT INTO agent_session (`+sessionColumns+`) VALUES ($1,$2,$3,$4,1,$5,$5,$5,$6,$7)
+	err = tx.returning(`INSERT INTO agent_session (`+sessionColumns+`) VALUES ($1,$2,$3,$4,1,$5,$5,$5,$6,$7)
 		ON CONFLICT (machine_id) DO UPDATE SET node = excluded.node, state = excluded.state,
 		generation = agent_session.generation + 1, lost_at = excluded.lost_at, reason = excluded.reason, facts = excluded.facts
 		RETURNING generation`,
-		s.Machine, s.Node, s.State, s.Incarnation, now, s.Reason, string(facts)).Scan(&s.Generation)
+		[]any{s.Machine, s.Node, s.State, s.Incarnation, now, s.Reason, string(facts)}, &s.Generation)
 	if err != nil {
 		return fmt.Errorf("hold session of %s: %w", s.Machine, err)
 	}

@@ -71,11 +71,11 @@ func OpenSession(tx *Tx, s *Session) error {
 	if err != nil {
 		return fmt.Errorf("marshal facts of %s: %w", s.Machine, err)
 	}
-	err = tx.queryRow(`INSERT INTO agent_session (`+sessionColumns+`) VALUES ($1,$2,$3,$4,1,$5,0,$5,'',$6)
+	err = tx.returning(`INSERT INTO agent_session (`+sessionColumns+`) VALUES ($1,$2,$3,$4,1,$5,0,$5,'',$6)
 		ON CONFLICT (machine_id) DO UPDATE SET node = excluded.node, state = excluded.state, incarnation = excluded.incarnation,
 		generation = agent_session.generation + 1, connected_at = excluded.connected_at, lost_at = 0, heard_at = excluded.heard_at,
 		reason = '', facts = excluded.facts RETURNING generation`,
-		s.Machine, s.Node, s.State, s.Incarnation, now, string(facts)).Scan(&s.Generation)
+		[]any{s.Machine, s.Node, s.State, s.Incarnation, now, string(facts)}, &s.Generation)
 	if err != nil {
 		return fmt.Errorf("open session of %s: %w", s.Machine, err)
 	}

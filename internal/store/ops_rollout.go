@@ -192,9 +192,9 @@ func (t *Turn) grantNext(machine string, at int64) *Grant {
 		return nil
 	}
 	var g Grant
-	err := t.tx.queryRow(`UPDATE slot SET granted_at = $2 WHERE n = (SELECT MIN(n) FROM slot WHERE machine = $1)
+	err := t.tx.returning(`UPDATE slot SET granted_at = $2 WHERE n = (SELECT MIN(n) FROM slot WHERE machine = $1)
 		AND NOT EXISTS (SELECT 1 FROM slot WHERE machine = $1 AND granted_at > 0)
-		RETURNING rollout_id, step, action, member`, machine, at).Scan(&g.Rollout, &g.Cell.Step, &g.Cell.Action, &g.Cell.Member)
+		RETURNING rollout_id, step, action, member`, []any{machine, at}, &g.Rollout, &g.Cell.Step, &g.Cell.Action, &g.Cell.Member)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}

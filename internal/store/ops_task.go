@@ -269,7 +269,7 @@ var ErrNoRollout = errors.New("the task has no rollout")
 
 // Claim gives a queued rollout to its first owner under a new epoch.
 func Claim(tx *Tx, id, owner string) (epoch int64, err error) {
-	err = tx.queryRow(`UPDATE rollout SET owner = $2, epoch = epoch + 1 WHERE id = $1 RETURNING epoch`, id, owner).Scan(&epoch)
+	err = tx.returning(`UPDATE rollout SET owner = $2, epoch = epoch + 1 WHERE id = $1 RETURNING epoch`, []any{id, owner}, &epoch)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, ErrNoRollout
 	}

@@ -28,6 +28,8 @@ type Tx struct {
 	keys    map[string]*secret.DataKey // made in this transaction
 	undo    []func()                   // run when the transaction does not commit
 	claimed []func()                   // give back ids, last first, when the run starts over
+	rows    int64                      // written, and the bytes that were carried there
+	bytes   int64
 }
 
 // runner runs SQL.
@@ -75,9 +77,11 @@ func (tx *Tx) exec(query string, args ...any) (sql.Result, error) {
 		return nil, errors.New("store: a write in a read transaction")
 	}
 	if stmt := tx.prepared(query); stmt != nil { //nolint:sqlclosecheck // its transaction closes it
-		return stmt.ExecContext(tx.ctx, args...)
+		result, err := stmt.ExecContext(tx.ctx, args...)
+		return tx.noted(result, err, args)
 	}
-	return tx.tx.ExecContext(tx.ctx, query, args...)
+	result, err := tx.tx.ExecContext(tx.ctx, query, args...)
+	return tx.noted(result, err, args)
 }
 
 func (tx *Tx) query(query string, args ...any) (*sql.Rows, error) {
@@ -189,6 +193,7 @@ func (db *DB) writeOnce(ctx context.Context, try int, fn func(tx *Tx) error) (ne
 	if err := tx.tx.Commit(); err != nil {
 		return "", db.watched(fmt.Errorf("commit: %w", errors.Join(err, rollback(tx.tx))))
 	}
+	db.wrote.add(tx.rows, tx.bytes)
 	for _, key := range tx.keys {
 		db.keys.Add(key)
 	}
