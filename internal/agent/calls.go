@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/proc"
 )
 
@@ -56,6 +57,7 @@ func (s *Service) Start(ctx context.Context, req *connect.Request[agentrpc.Start
 		at := s.core.Get(order.Attempt)
 		d.Phase, d.Result = at.Phase, at.Result
 	}
+	fail.Point(fail.StartAnswer)
 	return connect.NewResponse(&agentrpc.StartResponse{State: d.Phase.State(), Result: d.Result}), nil
 }
 
@@ -69,6 +71,7 @@ func (s *Service) Query(_ context.Context, req *connect.Request[agentrpc.QueryRe
 	if err != nil {
 		return nil, s.failed(err)
 	}
+	fail.Point(fail.QueryAnswer)
 	return connect.NewResponse(&agentrpc.QueryResponse{State: d.Phase.State(), Result: d.Result, LogLength: length}), nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/resource"
 )
 
@@ -233,5 +234,6 @@ func nextIncarnation(home string) (int64, error) {
 	if err := writeFile(home, name, []byte(strconv.FormatInt(last+1, 10)+"\n")); err != nil {
 		return 0, fmt.Errorf("count this start: %w", err)
 	}
+	fail.Point(fail.Incarnation)
 	return last + 1, nil
 }

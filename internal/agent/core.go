@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/fail"
 )
 
 // Host is the machine below: the attempts' folders and the life of their shims.
@@ -69,6 +70,7 @@ func (c *Core) Start(o Order, sum []byte, exclusive bool, spawn func()) (Decisio
 	defer c.mu.Unlock()
 	d, err := c.journal.Start(o, sum, exclusive, func() error { return c.host.Create(o.Attempt) })
 	if err == nil && d.Spawn {
+		fail.Point(fail.Journaled)
 		spawn()
 	}
 	return d, err
@@ -92,7 +94,9 @@ func (c *Core) Cancel(o Order, grace time.Duration) (Decision, error) {
 	d, err := c.journal.Cancel(o)
 	c.mu.Unlock()
 	if err == nil && d.Stop {
+		fail.Point(fail.Canceling)
 		err = c.host.Cancel(o.Attempt, grace)
+		fail.Point(fail.CancelTold)
 	}
 	return d, err
 }
@@ -107,11 +111,13 @@ func (c *Core) Forget(ids []string, left func(attempt string, err error)) error 
 	if err != nil {
 		return err
 	}
+	fail.Point(fail.Forgotten)
 	for _, id := range ids {
 		if err := c.host.Remove(id); err != nil {
 			left(id, err)
 		}
 	}
+	fail.Point(fail.Removed)
 	return nil
 }
 
@@ -132,6 +138,7 @@ func (c *Core) Look(w *Watched, alone bool) error {
 		return err
 	}
 	if alone && e.Folder && e.Marker == nil && w.Phase == Starting {
+		fail.Point(fail.Revoking)
 		if err := c.host.Revoke(w.Attempt); err != nil {
 			return err
 		}
@@ -144,6 +151,7 @@ func (c *Core) Look(w *Watched, alone bool) error {
 			return err
 		}
 		w.Phase = Running
+		fail.Point(fail.Running)
 	}
 	result := Judge(e)
 	if result == nil {
@@ -156,6 +164,7 @@ func (c *Core) Look(w *Watched, alone bool) error {
 		return err
 	}
 	w.Phase = Ended
+	fail.Point(fail.Ended)
 	return nil
 }
 

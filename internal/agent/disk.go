@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/slipwayhq/slipway/internal/fail"
 )
 
 // reserveSize is the space kept back for the journal, so that results and
@@ -100,9 +102,11 @@ func (d *FileDisk) Replace(content []byte) error {
 	if err := d.file.Close(); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
+	fail.Point(fail.JournalReplace)
 	if err := patiently(func() error { return os.Rename(temp, d.path()) }); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
+	fail.Point(fail.JournalReplaced)
 	return d.open()
 }
 

@@ -14,6 +14,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/fail"
 )
 
 const (
@@ -94,7 +95,10 @@ func (f *follower) run(ctx context.Context) error {
 			look.restart()
 		}
 		if whole && at.Phase == Ended {
-			return f.stream.Send(&agentrpc.FollowResponse{Event: &agentrpc.FollowResponse_Result{Result: at.Result}})
+			fail.Point(fail.ResultDue)
+			err := f.stream.Send(&agentrpc.FollowResponse{Event: &agentrpc.FollowResponse_Result{Result: at.Result}})
+			fail.Point(fail.ResultSent)
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -128,6 +132,7 @@ func (f *follower) send(buffer []byte) (whole bool, err error) {
 				return false, err
 			}
 			f.sent += int64(n)
+			fail.Point(fail.OutputOut)
 		}
 		if errors.Is(err, io.EOF) {
 			return true, nil

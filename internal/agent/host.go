@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/slipwayhq/slipway/internal/fail"
 )
 
 // folders is the Host of a real machine: a folder for each attempt below one
@@ -21,6 +23,7 @@ func (h folders) Create(attempt string) error {
 	if err != nil {
 		_ = folder.remove() // nothing stays of an attempt that was refused
 	}
+	fail.Point(fail.FolderMade)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/proc"
 )
 
@@ -202,6 +203,7 @@ func (j *Journal) append(records []Record, urgent bool) error {
 }
 
 func (j *Journal) write(frame []byte, urgent bool) error {
+	fail.Point(fail.JournalWrite)
 	err := j.disk.Write(frame)
 	if errors.Is(err, ErrDiskFull) {
 		if err := j.disk.Truncate(j.size); err != nil {
@@ -220,7 +222,10 @@ func (j *Journal) write(frame []byte, urgent bool) error {
 	if err != nil {
 		return j.end(err)
 	}
-	return j.endUnless(j.disk.Sync(), nil)
+	fail.Point(fail.JournalWritten)
+	err = j.disk.Sync()
+	fail.Point(fail.JournalSynced)
+	return j.endUnless(err, nil)
 }
 
 // rewrite compacts the file. It may run out of space and change nothing.

@@ -16,6 +16,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/proc"
 )
 
@@ -196,10 +197,12 @@ func (s *Service) spawn(folder Folder, payload []byte) *run {
 		close(exited)
 		return r
 	}
+	fail.Point(fail.Spawned)
 	go func() { // a shim that does not read holds nothing up
 		// One that ended early is seen by its end, not by this error.
 		_ = writeJob(stdin, folder.Attempt, payload)
 		_ = stdin.Close()
+		fail.Point(fail.Handed)
 	}()
 	go func() { // lives as long as the shim, which may outlive the service
 		_ = cmd.Wait()

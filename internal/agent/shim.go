@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/proc"
 )
 
@@ -89,6 +90,7 @@ func Shim(ctx context.Context, dir string, stdin io.Reader, deps ShimDeps) error
 	if err != nil {
 		return fmt.Errorf("start shim: %w", err)
 	}
+	fail.Point(fail.ShimBegun)
 	// From here on the job counts as started.
 	if err := folder.claim(Marker{Attempt: attempt, Shim: &self}); err != nil {
 		if errors.Is(err, fs.ErrExist) {
@@ -96,16 +98,20 @@ func Shim(ctx context.Context, dir string, stdin io.Reader, deps ShimDeps) error
 		}
 		return errors.Join(fmt.Errorf("start shim: %w", err), log.close())
 	}
+	fail.Point(fail.ShimClaimed)
 	s := &shim{folder: folder, job: job, log: log, deps: deps}
 	result := s.run(ctx)
+	fail.Point(fail.ShimRan)
 	// Log bytes before the length that speaks of them.
 	if err := log.close(); err != nil {
 		result.Warnings = true
 	}
 	result.LogLength = folder.logLength()
+	fail.Point(fail.ShimLogged)
 	if err := folder.finish(result); err != nil {
 		return fmt.Errorf("write exit record of %s: %w", attempt, err)
 	}
+	fail.Point(fail.ShimFinished)
 	return nil
 }
 

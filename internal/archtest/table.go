@@ -28,25 +28,26 @@ type Row struct {
 func Table() []Row {
 	server := []string{
 		"secret", "template", "variables", "steps", "rollout", "authz", "store", "blob", "packages",
-		"configure", "app", "engine", "gateway", "agentrpc", "fleet", "cloud", "api", "ui",
+		"configure", "app", "engine", "gateway", "agentrpc", "fleet", "cloud", "api", "ui", "fail",
 	}
 	return []Row{
 		{Name: "resource"},
+		{Name: "fail"},
 		{Name: "secret"},
 		{Name: "template"},
 		{Name: "variables", MayImport: []string{"template"}},
 		{Name: "steps", MayImport: []string{"variables", "template"}},
 		{Name: "rollout", MayImport: []string{"template", "variables", "steps"}},
 		{Name: "authz"},
-		{Name: "store", MayImport: []string{"secret", "rollout"}},
-		{Name: "blob"},
+		{Name: "store", MayImport: []string{"secret", "rollout", "fail"}},
+		{Name: "blob", MayImport: []string{"fail"}},
 		{Name: "packages", MayImport: []string{"blob"}},
 		{Name: "configure", MayImport: []string{"template"}},
 		{Name: "app", MayImport: []string{"store", "authz", "rollout", "variables", "steps", "packages", "blob"}},
-		{Name: "engine", MayImport: []string{"store", "rollout", "steps", "variables", "secret"}},
-		{Name: "gateway", MayImport: []string{"agentrpc", "store", "rollout", "packages", "blob", "secret"}},
+		{Name: "engine", MayImport: []string{"store", "rollout", "steps", "variables", "secret", "fail"}},
+		{Name: "gateway", MayImport: []string{"agentrpc", "store", "rollout", "packages", "blob", "secret", "fail"}},
 		{Name: "agentrpc"},
-		{Name: "agent", MayImport: []string{"proc", "agentrpc", "configure", "packages", "template"}},
+		{Name: "agent", MayImport: []string{"proc", "agentrpc", "configure", "packages", "template", "fail"}},
 		{Name: "proc"},
 		{Name: "fleet", MayImport: []string{"app", "store", "rollout"}},
 		{Name: "cloud", MayImport: []string{"fleet", "app", "store", "rollout"}},
@@ -59,6 +60,7 @@ func Table() []Row {
 		}},
 		{Name: "/cmd/slipway", MayImport: []string{"cli"}},
 		{Name: "/bench"},
+		{Name: "/chaos", MayImport: []string{"client", "fail"}},
 		{Name: "/e2e"},
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/resource"
 )
 
@@ -109,9 +110,11 @@ func (d *Disk) publish(temp, key string) error {
 	} else if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
+	fail.Point(fail.BlobWritten)
 	if err := d.root.Rename(temp, path.Join(dir, key)); err != nil {
 		return err
 	}
+	fail.Point(fail.BlobRenamed)
 	return d.syncFolder(dir)
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/rollout"
 	"github.com/slipwayhq/slipway/internal/store"
 )
@@ -98,11 +99,13 @@ func (e *Engine) Begin(ctx context.Context) error {
 			return err
 		}
 		taken, err = store.TakeOver(tx, e.owner)
+		fail.Point(fail.TakingOver)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("take over rollouts: %w", err)
 	}
+	fail.Point(fail.TookOver)
 	e.renewed.Store(e.now().UnixMilli())
 	e.log.InfoContext(ctx, "node started", "owner", e.owner, "rollouts_taken_over", len(taken))
 	return nil
@@ -189,11 +192,13 @@ func (e *Engine) turn(ctx context.Context, o store.Owned) error {
 		if err := Turn(t); err != nil || t.Row().State.Terminal() {
 			return err // a late report about a rollout that had ended before
 		}
+		fail.Point(fail.Turning)
 		return oweNewcomers(tx, o.ID)
 	}))
 	if err != nil {
 		return fmt.Errorf("turn of %s: %w", o.ID, err)
 	}
+	fail.Point(fail.Turned)
 	e.metrics.committed(t, asked, began, e.now())
 	return nil
 }
@@ -239,6 +244,7 @@ func (e *Engine) dispatch(ctx context.Context) error {
 	})
 	for i := range queued {
 		err = errors.Join(err, e.launch(ctx, queued[i].ID))
+		fail.Point(fail.Claimed)
 	}
 	return err
 }
@@ -301,7 +307,11 @@ func (e *Engine) start(tx *store.Tx, id string, turn **seen) error {
 		return err
 	}
 	*turn = &seen{Tx: rows}
-	return Start(*turn, e.node, members)
+	if err := Start(*turn, e.node, members); err != nil {
+		return err
+	}
+	fail.Point(fail.Claiming)
+	return nil
 }
 
 // waitFor takes the task's lock; when another holds it, the task says so.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
 	"github.com/slipwayhq/slipway/internal/blob"
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/rollout"
 	"github.com/slipwayhq/slipway/internal/store"
 )
@@ -142,6 +143,7 @@ func (c *Core) endWithout(ctx context.Context, w Work, d *store.Delivery, end *r
 // has not yet.
 func (c *Core) ask(ctx context.Context, agent Agent, w Work, shut bool) (*agentrpc.QueryResponse, error) {
 	answer, err := agent.Query(ctx, &agentrpc.QueryRequest{Attempt: w.Attempt, Rollout: w.Rollout, Epoch: w.Epoch, Close: shut})
+	fail.Point(fail.Asked)
 	if stale(err) {
 		return nil, ErrStale
 	}

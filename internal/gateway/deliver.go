@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/rollout"
 	"github.com/slipwayhq/slipway/internal/store"
 )
@@ -104,9 +105,11 @@ func (c *Core) startNow(ctx context.Context, agent Agent, d *store.Delivery, ord
 	if err != nil || !goes {
 		return false, err
 	}
+	fail.Point(fail.Sent)
 	answer, err := agent.Start(ctx, &agentrpc.StartRequest{
 		Attempt: d.Attempt, Rollout: d.Rollout, Epoch: d.Epoch, Payload: order.bytes, PayloadSha256: order.sum,
 	})
+	fail.Point(fail.Answered)
 	switch {
 	case stale(err):
 		return false, ErrStale
@@ -159,6 +162,7 @@ func (c *Core) started(ctx context.Context, d *store.Delivery, state agentrpc.At
 		if err != nil {
 			return false, fmt.Errorf("record the start of attempt %s: %w", d.Attempt, err)
 		}
+		fail.Point(fail.Recorded)
 		return true, nil
 	default:
 		return false, fmt.Errorf("start attempt %s: the agent answered with state %s", d.Attempt, state)
@@ -184,6 +188,7 @@ func (c *Core) refused(ctx context.Context, agent Agent, d *store.Delivery, end 
 // (fault 18).
 func (c *Core) cancel(ctx context.Context, agent Agent, d *store.Delivery) (follow bool, err error) {
 	answer, err := agent.Cancel(ctx, &agentrpc.CancelRequest{Attempt: d.Attempt, Rollout: d.Rollout, Epoch: d.Epoch, GraceMs: d.GraceMS})
+	fail.Point(fail.Canceled)
 	if stale(err) {
 		return false, ErrStale
 	}
@@ -215,7 +220,9 @@ func (c *Core) Forget(ctx context.Context, agent Agent, list []store.Delivery) e
 	for i := range list {
 		req.Attempts = append(req.Attempts, list[i].Attempt)
 	}
+	fail.Point(fail.Forgetting)
 	_, err := agent.Forget(ctx, req)
+	fail.Point(fail.Forgot)
 	if refusal(err) && len(list) > 1 { // one that has not ended holds up no other
 		var errs []error
 		for i := range list {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/store"
 )
 
@@ -93,9 +94,11 @@ func (g *group) commit(batch []*member) {
 				return err
 			}
 		}
+		fail.Point(fail.GroupCommit)
 		return nil
 	})
 	if err == nil {
+		fail.Point(fail.GroupCommitted)
 		return
 	}
 	for _, m := range batch {

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/store"
 )
 
@@ -52,15 +53,19 @@ func (c *Core) follow(ctx context.Context, agent Agent, w Work) (result *agentrp
 			return nil, 0, err
 		}
 		if result := message.GetResult(); result != nil {
+			fail.Point(fail.ResultIn)
 			return result, length, nil
 		}
+		fail.Point(fail.OutputIn)
 		length, err = c.keep(ctx, w, length, message.GetOutput())
 		if err == nil {
+			fail.Point(fail.OutputKept)
 			err = stream.Acknowledge(length)
 		}
 		if err != nil {
 			return nil, 0, err
 		}
+		fail.Point(fail.OutputAcked)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/rollout"
 	"github.com/slipwayhq/slipway/internal/store"
@@ -59,6 +60,7 @@ func (c *Core) finish(ctx context.Context, agent Agent, w Work, result *agentrpc
 	if err != nil {
 		return fmt.Errorf("store the result of attempt %s: %w", w.Attempt, err)
 	}
+	fail.Point(fail.ResultKept)
 	return nil
 }
 

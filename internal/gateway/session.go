@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/store"
 )
 
@@ -119,6 +120,7 @@ func (s *session) begin(ctx context.Context) *work {
 	if err != nil || held != "" {
 		return nil
 	}
+	fail.Point(fail.SessionOpen)
 	w := newWork(ctx, s)
 	s.work.Store(w)
 	s.heldAs = ""

@@ -10,6 +10,7 @@ import (
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
 	"github.com/slipwayhq/slipway/internal/blob"
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/rollout"
 )
 
@@ -51,11 +52,13 @@ func (c *Core) send(ctx context.Context, agent Agent, list []*agentrpc.Package) 
 		return nil, err
 	}
 	defer free()
+	fail.Point(fail.Packages)
 	for _, p := range list {
 		err := c.sendOnce(ctx, agent, p)
 		if refusal(err) {
 			err = c.sendOnce(ctx, agent, p)
 		}
+		fail.Point(fail.PackageSent)
 		switch {
 		case errors.Is(err, blob.ErrNotFound):
 			return neverStarts(fmt.Sprintf("the server no longer has package %s %s (%s)", p.PackageId, p.Version, p.Sha256)), nil

@@ -21,6 +21,7 @@ import (
 	"github.com/slipwayhq/slipway/internal/app/identity"
 	"github.com/slipwayhq/slipway/internal/blob"
 	"github.com/slipwayhq/slipway/internal/engine"
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/fleet"
 	"github.com/slipwayhq/slipway/internal/gateway"
 	"github.com/slipwayhq/slipway/internal/secret"
@@ -243,6 +244,7 @@ func (s *Server) sealAll(ctx context.Context) error {
 	for sealed := 1; sealed > 0; {
 		if err := s.db.Write(ctx, func(tx *store.Tx) (err error) {
 			sealed, err = store.SealAudit(tx)
+			fail.Point(fail.Sealed)
 			return err
 		}); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/resource"
 )
 
@@ -222,9 +223,11 @@ func (l *Logs) store(ctx context.Context, batch []*logAppend) (lengths map[strin
 			return nil, fmt.Errorf("append to log %s: %w", attempt, err)
 		}
 	}
+	fail.Point(fail.LogCommit)
 	if err := tx.Commit(); err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
 	}
+	fail.Point(fail.LogCommitted)
 	l.wrote.add(pieces, bytes)
 	return lengths, nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/secret"
 )
@@ -177,6 +178,7 @@ func (db *DB) writeOnce(ctx context.Context, try int, fn func(tx *Tx) error) (ne
 	if err != nil {
 		return "", db.watched(err)
 	}
+	fail.Point(fail.StoreBegun)
 	open := true
 	defer func() {
 		if open {
@@ -190,9 +192,11 @@ func (db *DB) writeOnce(ctx context.Context, try int, fn func(tx *Tx) error) (ne
 		return tx.need, db.watched(err)
 	}
 	open = false
+	fail.Point(fail.StoreCommit)
 	if err := tx.tx.Commit(); err != nil {
 		return "", db.watched(fmt.Errorf("commit: %w", errors.Join(err, rollback(tx.tx))))
 	}
+	fail.Point(fail.StoreCommitted)
 	db.wrote.add(tx.rows, tx.bytes)
 	for _, key := range tx.keys {
 		db.keys.Add(key)

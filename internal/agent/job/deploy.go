@@ -8,6 +8,7 @@ import (
 
 	"github.com/slipwayhq/slipway/internal/agent/script"
 	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/packages"
 )
 
@@ -112,9 +113,11 @@ func (d *deployment) install(ctx context.Context) error {
 	}
 	d.log.Print(script.Info, "Extracting "+d.pkg.GetPackageId()+" "+d.pkg.GetVersion())
 	done, err := d.extract(ctx, d.pkg, f, place.hidden())
+	fail.Point(fail.Extracted)
 	if err == nil {
 		d.folder, err = place.publish()
 	}
+	fail.Point(fail.Installed)
 	if err := errors.Join(err, place.close()); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
+	"github.com/slipwayhq/slipway/internal/fail"
 )
 
 const (
@@ -187,9 +188,11 @@ func (s *Store) publish(temp, digest string) error {
 	if err := s.root.MkdirAll(digest[:2], 0o700); err != nil {
 		return err
 	}
+	fail.Point(fail.PackageWritten)
 	if err := s.root.Rename(temp, place(digest)); err != nil {
 		return err
 	}
+	fail.Point(fail.PackageRenamed)
 	for _, dir := range []string{digest[:2], "."} {
 		f, err := s.root.Open(dir)
 		if err != nil {

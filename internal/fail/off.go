@@ -1,0 +1,6 @@
+//go:build !chaos || !unix
+
+package fail
+
+// Point is nothing.
+func Point(Name) {}
