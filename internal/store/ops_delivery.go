@@ -101,15 +101,16 @@ func RunningAttempts(tx *Tx, machine string) ([]RunningAttempt, error) {
 type ClosedAttempt struct {
 	Rollout string
 	Epoch   int64
+	Outcome rollout.Outcome
 }
 
 // FindClosedAttempt looks an attempt up that an agent still keeps a record of.
 // It is nil when there is none of that id, when it is not the machine's
 // (abuse 8), and while it is open.
 func FindClosedAttempt(tx *Tx, machine, attempt string) (*ClosedAttempt, error) {
-	list, err := readRows(tx, "attempt "+attempt, `SELECT a.rollout_id, r.epoch FROM attempt a JOIN rollout r ON r.id = a.rollout_id
+	list, err := readRows(tx, "attempt "+attempt, `SELECT a.rollout_id, r.epoch, a.outcome FROM attempt a JOIN rollout r ON r.id = a.rollout_id
 		WHERE a.id = $1 AND a.executor = $2 AND a.outcome <> ''`,
-		func(r *sql.Rows, c *ClosedAttempt) error { return r.Scan(&c.Rollout, &c.Epoch) }, attempt, machine)
+		func(r *sql.Rows, c *ClosedAttempt) error { return r.Scan(&c.Rollout, &c.Epoch, &c.Outcome) }, attempt, machine)
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
