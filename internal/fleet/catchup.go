@@ -36,8 +36,12 @@ func (f *Fleet) catchUp(ctx context.Context) error {
 }
 
 // dueKeys are those with a debt that something can be done about: what only
-// waits costs no write.
+// waits costs no write. Data that were restored from a backup may want an old
+// release: nothing is due until a person has confirmed them (fault 33).
 func (f *Fleet) dueKeys(tx *store.Tx) ([]key, error) {
+	if held, err := store.Held(tx); held || err != nil {
+		return nil, err
+	}
 	all, err := store.OwedAll(tx)
 	if err != nil {
 		return nil, err

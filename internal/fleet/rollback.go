@@ -13,8 +13,11 @@ import (
 // is dropped with the reason in the log.
 func (f *Fleet) rollBack(ctx context.Context) error {
 	var tasks []string
-	err := f.cfg.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		tasks, err = store.RollBacks(tx)
+	err := f.cfg.DB.Read(ctx, func(tx *store.Tx) error {
+		held, err := store.Held(tx) // which release was before is of an old backup
+		if !held && err == nil {
+			tasks, err = store.RollBacks(tx)
+		}
 		return err
 	})
 	for _, task := range tasks {

@@ -41,6 +41,7 @@ type work struct {
 	sending   map[effectKey]bool
 	pauses    map[effectKey]pauseOf
 	following map[string]bool
+	tidying   bool
 }
 
 // pauseOf is how long an effect that could not be delivered is left alone.
@@ -253,15 +254,23 @@ func (w *work) resumeOne(r *store.RunningAttempt) {
 }
 
 // tidy lets the agent forget the attempts that it keeps though they are closed
-// here. What this server knows nothing of stays where it is (fault 33).
+// here; one look at a time, however slow it is. What this server knows nothing
+// of stays where it is (fault 33).
 func (w *work) tidy(kept []string) {
 	w.mu.Lock()
 	kept = slices.DeleteFunc(slices.Clone(kept), func(id string) bool { return w.following[id] })
+	busy := w.tidying
+	w.tidying = busy || len(kept) > 0
 	w.mu.Unlock()
-	if len(kept) == 0 {
+	if busy || len(kept) == 0 {
 		return
 	}
 	w.spawn(func() {
+		defer func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.tidying = false
+		}()
 		if err := w.s.g.core.Tidy(w.ctx, w.s.agent, w.s.m.id, kept); err != nil && w.ctx.Err() == nil {
 			w.s.log.WarnContext(w.ctx, "journal not tidied", "error", err)
 		}

@@ -34,5 +34,6 @@ func Areas(d *deploy.Service, a *deploy.Artifacts, f *feed.Service, tasks TaskSt
 		{Name: "Artifacts", Routes: h.artifactRoutes()},
 		{Name: "Packages", Routes: h.packageRoutes()},
 		{Name: "Dashboard", Routes: h.dashboardRoutes()},
+		{Name: "Restore", Routes: h.restoreRoutes()},
 	}
 }

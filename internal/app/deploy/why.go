@@ -266,6 +266,10 @@ func (r *whyReader) name(id string) rollout.Ref {
 // debts are the releases that the machine has to get before it counts as
 // healthy.
 func (r *whyReader) debts() error {
+	held, err := store.Held(r.tx)
+	if err != nil {
+		return err
+	}
 	owed, err := store.OwedTo(r.tx, r.why.Machine.ID)
 	for i := range owed {
 		o := &owed[i]
@@ -274,6 +278,8 @@ func (r *whyReader) debts() error {
 		}
 		text := fmt.Sprintf("It is owed the current release of %s in %s since %s: %s.", r.name(o.ProjectID).Name, r.name(o.EnvironmentID).Name, at(o.Since), strings.TrimSuffix(o.Reason, "."))
 		switch {
+		case held:
+			text += " The server was restored from a backup: nothing is brought by itself until that is confirmed."
 		case o.Error != "":
 			text += " The last try failed: " + o.Error
 		case strings.HasPrefix(o.TaskID, "ServerTasks-"):
