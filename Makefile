@@ -13,7 +13,7 @@ SEEDS    ?= 500
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
 # What `make generate` writes.
-GENERATED := internal/agentrpc/*.go .golangci.yaml docs/openapi.yaml
+GENERATED := internal/agentrpc/*.go .golangci.yaml docs/openapi.yaml docs/reliability.md
 
 # Tools are built from their own modules, so that their dependencies never
 # mix with the product's, and are cached by Go after the first use.
@@ -77,7 +77,7 @@ generate: ## Write all generated files anew (needs protoc)
 	  --plugin=protoc-gen-connect-go="$$connect" --connect-go_out=. \
 	  --connect-go_opt=paths=source_relative,package_suffix agent.proto
 	go generate ./...
-	go test ./internal/archtest -run TestDepguard -update
+	go test ./internal/archtest -run 'TestDepguard|TestEveryFault' -update
 	go test ./internal/api -run OpenAPI -update
 
 .PHONY: check-generate

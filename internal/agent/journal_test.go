@@ -230,7 +230,7 @@ func TestOneStartPerAttempt(t *testing.T) {
 	j = open(t, disk)
 	for _, id := range []string{"a", "never-seen"} {
 		if d := must(t)(start(j, order(id, 2), []byte("job"), false)); d.Spawn || d.Phase.State() != agentrpc.AttemptState_ATTEMPT_STATE_ENDED ||
-			d.Result.GetOutcome() != agentrpc.Outcome_OUTCOME_UNKNOWN { // it may have run: faults 24, 33
+			d.Result.GetOutcome() != agentrpc.Outcome_OUTCOME_UNKNOWN { // it may have run, as a server that forgot it must hear
 			t.Errorf("%s, after it was forgotten: %+v", id, d)
 		}
 	}
