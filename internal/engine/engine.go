@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ const (
 	renewEvery = 2 * time.Second
 	fenceAfter = 4 * time.Second // before the lease ends for the others
 	pollEvery  = time.Second     // behind the wake-ups
+	endWithin  = 3 * time.Second // of handing over at the end
 	// piece is how many rollouts one round looks at.
 	piece = 256
 )
@@ -36,28 +38,37 @@ type Config struct {
 	Node   string // this node's name, stable across restarts
 	Logger *slog.Logger
 	Now    func() time.Time
+	// Version of Slipway, for the list of nodes.
+	Version string
+	// Alone says that no other process can have the database open: what any
+	// node left, whatever its name was, is this one's at once.
+	Alone bool
 }
 
 // Engine drives the rollouts that this node owns.
 type Engine struct {
+	cfg   Config
 	db    Database
 	node  string
 	log   *slog.Logger
 	now   func() time.Time
 	owner string // node and epoch, once Run has begun
-	// renewed is when the lease was last renewed, in unix milliseconds.
-	renewed atomic.Int64
-	metrics *metrics
+	// renewed is when the renewal that succeeded last was asked for.
+	renewed  atomic.Pointer[time.Time]
+	standing atomic.Pointer[store.Standing]
+	metrics  *metrics
 }
 
 // New makes an engine; Run starts it.
 func New(c Config) *Engine {
-	return &Engine{db: c.DB, node: c.Node, log: c.Logger, now: c.Now, metrics: newMetrics()}
+	e := &Engine{cfg: c, db: c.DB, node: c.Node, log: c.Logger, now: c.Now, metrics: newMetrics()}
+	e.standing.Store(&store.Standing{Alone: true})
+	return e
 }
 
 // Run begins, unless Begin was called, and drives rollouts until the context
-// ends. It returns store.ErrFenced when the node's lease was lost: the process
-// must not go on.
+// ends; then it hands them over. It returns store.ErrFenced when the node's
+// lease was lost: the process must not go on.
 func (e *Engine) Run(ctx context.Context) error {
 	work, stop := e.db.Watch(store.TopicWork)
 	defer stop()
@@ -68,7 +79,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go e.keepLease(ctx, cancel)
+	var lease sync.WaitGroup
+	lease.Go(func() { e.keepLease(ctx, cancel) })
 	for {
 		err := e.Round(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -76,9 +88,11 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
+			lease.Wait()
 			if cause := context.Cause(ctx); errors.Is(cause, store.ErrFenced) {
 				return cause
 			}
+			e.end(ctx)
 			return nil
 		case <-work:
 		case <-time.After(pollEvery):
@@ -86,16 +100,35 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
+// end gives up the lease, so that the other nodes go on at once. What it cannot
+// do, they do for it when the lease has ended.
+func (e *Engine) end(ctx context.Context) {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), endWithin, errEnd)
+	defer cancel()
+	if err := e.db.Write(ctx, func(tx *store.Tx) error { return store.EndNode(tx, e.owner) }); err != nil {
+		e.log.InfoContext(ctx, "rollouts not handed over; others take them when the lease has ended", "error", err)
+	}
+}
+
+var errEnd = errors.New("the database did not answer in time")
+
 // Begin begins a new epoch of the node, writes its former sessions off and
-// takes over the rollouts that it or others left behind. Call it before the
+// takes over the rollouts that it or dead nodes left behind. Call it before the
 // gateway opens sessions.
 func (e *Engine) Begin(ctx context.Context) error {
+	asked := e.now()
 	var taken []store.Owned
 	err := e.db.Write(ctx, func(tx *store.Tx) (err error) {
-		if e.owner, err = store.StartNode(tx, e.node); err != nil {
+		if e.owner, err = store.StartNode(tx, e.node, e.cfg.Version); err != nil {
 			return err
 		}
-		if err := store.LoseSessions(tx, "the server restarted"); err != nil {
+		if e.cfg.Alone {
+			if err := store.EndOthers(tx, e.owner); err != nil {
+				return err
+			}
+		}
+		const why = "the server restarted"
+		if err := errors.Join(store.LoseOwnSessions(tx, e.node, why), store.LoseSessions(tx, why)); err != nil {
 			return err
 		}
 		taken, err = store.TakeOver(tx, e.owner)
@@ -106,7 +139,7 @@ func (e *Engine) Begin(ctx context.Context) error {
 		return fmt.Errorf("take over rollouts: %w", err)
 	}
 	fail.Point(fail.TookOver)
-	e.renewed.Store(e.now().UnixMilli())
+	e.renewed.Store(&asked)
 	e.log.InfoContext(ctx, "node started", "owner", e.owner, "rollouts_taken_over", len(taken))
 	return nil
 }
@@ -114,6 +147,8 @@ func (e *Engine) Begin(ctx context.Context) error {
 // keepLease renews the node's lease and ends the run when a newer epoch of the
 // node has begun.
 func (e *Engine) keepLease(ctx context.Context, cancel context.CancelCauseFunc) {
+	nodes, stop := e.db.Watch(store.TopicNodes)
+	defer stop()
 	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
 	for {
@@ -121,6 +156,7 @@ func (e *Engine) keepLease(ctx context.Context, cancel context.CancelCauseFunc) 
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-nodes:
 		}
 		err := e.Renew(ctx)
 		switch {
@@ -133,31 +169,58 @@ func (e *Engine) keepLease(ctx context.Context, cancel context.CancelCauseFunc) 
 	}
 }
 
-// Renew renews the node's lease. store.ErrFenced says that a newer epoch of the
+// Renew renews the node's lease, takes over what dead nodes left, and hands over
+// what it has when it is drained. store.ErrFenced says that a newer epoch of the
 // node has begun: this one must not go on.
 func (e *Engine) Renew(ctx context.Context) error {
-	err := e.db.Write(ctx, func(tx *store.Tx) error { return store.RenewLease(tx, e.owner) })
-	if err == nil {
-		e.renewed.Store(e.now().UnixMilli())
+	asked := e.now() // the lease may count from here, however long the answer takes
+	var taken []store.Owned
+	var standing store.Standing
+	err := e.db.Write(ctx, func(tx *store.Tx) (err error) {
+		taken = nil
+		if err := store.RenewLease(tx, e.owner); err != nil {
+			return err
+		}
+		if standing, err = store.StandingOf(tx, e.node); err != nil {
+			return err
+		}
+		if standing.Passive() {
+			return store.HandOver(tx, e.owner)
+		}
+		taken, err = store.Bury(tx, e.owner)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	return err
+	e.renewed.Store(&asked)
+	e.standing.Store(&standing)
+	if len(taken) > 0 {
+		fail.Point(fail.TookOver)
+		e.log.WarnContext(ctx, "took over from a dead node", "rollouts", len(taken))
+	}
+	return nil
 }
 
 // fenced says that the lease could not be renewed in time: this node takes no
 // turn until it is, so that none is taken after the lease has ended for the
-// others (fault 27).
+// others (fault 27). Clocks that are set do not matter (fault 28).
 func (e *Engine) fenced() bool {
-	return e.now().UnixMilli()-e.renewed.Load() > fenceAfter.Milliseconds()
+	return e.now().Sub(*e.renewed.Load()) > fenceAfter
 }
 
 // Round starts what may start and turns what has something to do, until
 // nothing moves any more. Run calls it; it is synchronous (design 11).
 func (e *Engine) Round(ctx context.Context) error {
 	for {
-		if e.fenced() {
+		standing := e.standing.Load()
+		if e.fenced() || standing.Passive() {
 			return nil
 		}
-		errs := e.dispatch(ctx)
+		var errs error
+		if !standing.Draining {
+			errs = e.dispatch(ctx)
+		}
 		var due []store.Owned
 		err := e.db.Read(ctx, func(tx *store.Tx) (err error) {
 			due, err = store.DueRollouts(tx, e.owner, piece)
@@ -167,6 +230,9 @@ func (e *Engine) Round(ctx context.Context) error {
 		progress := false
 		for _, o := range due {
 			err := e.turn(ctx, o)
+			if errors.Is(err, store.ErrFenced) {
+				continue // another node's by now
+			}
 			progress = progress || err == nil
 			errs = errors.Join(errs, err)
 		}
@@ -181,7 +247,14 @@ func (e *Engine) turn(ctx context.Context, o store.Owned) error {
 	var t *seen
 	err := e.db.Write(ctx, guarded(func(tx *store.Tx) error {
 		began = e.now()
-		rows, err := store.OpenTurn(tx, o.ID, e.owner, o.Epoch)
+		epoch, err := o.Epoch, error(nil)
+		if o.Parked {
+			epoch, err = store.Unpark(tx, o, e.owner)
+		}
+		if err != nil {
+			return err
+		}
+		rows, err := store.OpenTurn(tx, o.ID, e.owner, epoch)
 		if err != nil {
 			return err
 		}

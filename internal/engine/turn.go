@@ -41,6 +41,8 @@ type Tx interface {
 	Canceling()
 	// Finish ends the task; it reads the rows that Save has written.
 	Finish(p *rollout.Plan, row *rollout.Row)
+	// Park leaves the rollout without owner if it only waits, or has ended.
+	Park()
 }
 
 var _ Tx = (*store.Turn)(nil)
@@ -168,5 +170,6 @@ func (f *fold) commit() error {
 	if f.finished {
 		f.tx.Finish(f.plan, &f.work.Row)
 	}
+	f.tx.Park()
 	return f.tx.Err()
 }

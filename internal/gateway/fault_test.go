@@ -324,6 +324,9 @@ func TestStaleEpoch(t *testing.T) {
 		t.Errorf("the agent took an old epoch: %v", err)
 	}
 	a.see(func() { a.epochs[id] = 0 })
+	r.write(func(tx *store.Tx) error {
+		return store.Post(tx, id, "go on", rollout.Event{At: tx.Now().UnixMilli(), Kind: rollout.Continue}, nil)
+	})
 	r.turns(id) // a new epoch
 	if _, err := core.Deliver(t.Context(), agent, &old); !errors.Is(err, gateway.ErrStale) {
 		t.Errorf("an old effect was sent: %v", err)

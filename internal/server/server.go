@@ -120,7 +120,9 @@ func (s *Server) wire(ctx context.Context) (err error) {
 	}); err != nil {
 		return taken(s.cfg.Agents, "--agents", err)
 	}
-	s.engine = engine.New(engine.Config{DB: s.db, Node: s.cfg.Node, Logger: s.cfg.Logger, Now: s.cfg.Now})
+	s.engine = engine.New(engine.Config{
+		DB: s.db, Node: s.cfg.Node, Logger: s.cfg.Logger, Now: s.cfg.Now, Version: s.cfg.Version, Alone: true,
+	})
 	s.fleet = fleet.New(fleet.Config{DB: s.db, Deploy: deployments, Prober: prober{s.gateway}, Logger: s.cfg.Logger, Sweep: s.cfg.Sweep, Now: s.cfg.Now})
 	return nil
 }

@@ -106,16 +106,6 @@ func CloseSession(tx *Tx, machine string, generation int64, state SessionState, 
 	return tellRollouts(tx, machine, rollout.Event{At: now, Kind: rollout.Lost, Member: machine}, generation)
 }
 
-// LoseSessions marks every session lost: called when a node starts. Like
-// TakeOver it takes every other node for ended, whatever it was called.
-func LoseSessions(tx *Tx, reason string) error {
-	list, err := readRows(tx, "sessions", `SELECT `+sessionColumns+` FROM agent_session WHERE state = 'Connected'`, scanSession)
-	for i := range list {
-		err = errors.Join(err, CloseSession(tx, list[i].Machine, list[i].Generation, SessionLost, reason))
-	}
-	return err
-}
-
 // HeardFrom notes that the machine's link answered. It says false when the row
 // is no longer this link's: a newer one has replaced it, or the session was
 // written off.
@@ -271,41 +261,4 @@ func Receipts(tx *Tx, task string) ([]StoredReceipt, error) {
 			s.Files = len(s.FileList)
 			return err
 		}, task)
-}
-
-// StartNode begins a new epoch of a node and returns its owner name, unique to
-// this run of it.
-func StartNode(tx *Tx, node string) (owner string, err error) {
-	var epoch int64
-	err = tx.queryRow(`INSERT INTO node (id, epoch, lease_until, started_at) VALUES ($1,1,$2,$3)
-		ON CONFLICT (id) DO UPDATE SET epoch = node.epoch + 1, lease_until = excluded.lease_until, started_at = excluded.started_at RETURNING epoch`,
-		node, tx.Now().UnixMilli()+leaseMS, tx.Now().UnixMilli()).Scan(&epoch)
-	if err != nil {
-		return "", fmt.Errorf("start node %s: %w", node, err)
-	}
-	return fmt.Sprintf("%s/%d", node, epoch), nil
-}
-
-// Began is when the last node began that did, unix milliseconds; 0: none ever.
-func Began(tx *Tx) (at int64, err error) {
-	if err := tx.queryRow(`SELECT COALESCE(MAX(started_at), 0) FROM node`).Scan(&at); err != nil {
-		return 0, fmt.Errorf("read start of the nodes: %w", err)
-	}
-	return at, nil
-}
-
-// leaseMS is how long a node's lease holds, by the database's clock.
-const leaseMS = 6000
-
-// RenewLease extends the lease of this epoch of the node; ErrFenced when a
-// newer one has begun.
-func RenewLease(tx *Tx, owner string) error {
-	result, err := tx.exec(`UPDATE node SET lease_until = $2 WHERE id || '/' || epoch = $1`, owner, tx.Now().UnixMilli()+leaseMS)
-	if err != nil {
-		return fmt.Errorf("renew lease of %s: %w", owner, err)
-	}
-	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(ErrFenced, err)
-	}
-	return nil
 }

@@ -257,7 +257,7 @@ func FreeLock(tx *Tx, task string) error {
 // out: however many there are, they hold up no other.
 func QueuedRollouts(tx *Tx, n int) ([]Task, error) {
 	return readRows(tx, "queue", `SELECT `+taskColumns+` FROM task WHERE state = 'Queued' AND queue_time <= $1
-		AND EXISTS (SELECT 1 FROM rollout WHERE rollout.id = task.id)
+		AND EXISTS (SELECT 1 FROM rollout WHERE rollout.id = task.id AND `+known()+`)
 		AND (waits_for = '' OR expiry_time > 0 AND expiry_time < $1 OR NOT EXISTS (SELECT 1 FROM task_lock
 			WHERE lock_key = task.project_id || '/' || task.environment_id || '/' || task.tenant_id
 			AND substr(task.waits_for, 1, length(task_lock.task_id) + 1) = task_lock.task_id || ' '))
@@ -277,51 +277,6 @@ func Claim(tx *Tx, id, owner string) (epoch int64, err error) {
 		return 0, fmt.Errorf("claim rollout %s: %w", id, err)
 	}
 	return epoch, nil
-}
-
-// Owned is a rollout and the epoch it is owned under.
-type Owned struct {
-	ID    string
-	Epoch int64
-}
-
-// TakeOver gives every rollout of other owners that is unfinished, or for which
-// something still waits, to this one: raises its epoch and re-stamps its
-// undelivered effects, in one transaction (design 5.5).
-func TakeOver(tx *Tx, owner string) ([]Owned, error) {
-	list, err := readRows(tx, "rollouts", `UPDATE rollout SET owner = $1, epoch = epoch + 1
-		WHERE owner <> '' AND owner <> $1 AND (state IN ('Queued', 'Running', 'Canceling')
-		OR EXISTS (SELECT 1 FROM inbox WHERE inbox.rollout_id = rollout.id)
-		OR EXISTS (SELECT 1 FROM effect WHERE effect.rollout_id = rollout.id)) RETURNING id, epoch`,
-		func(r *sql.Rows, o *Owned) error { return r.Scan(&o.ID, &o.Epoch) }, owner)
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range list {
-		if _, err := tx.exec(`UPDATE effect SET epoch = $2 WHERE rollout_id = $1`, o.ID, o.Epoch); err != nil {
-			return nil, fmt.Errorf("re-stamp effects of %s: %w", o.ID, err)
-		}
-	}
-	tx.Notify(TopicWork)
-	tx.Notify(TopicEffects)
-	return list, nil
-}
-
-// DueRollouts are the owner's rollouts with something to do: a report in the
-// inbox, or a timer that is due.
-func DueRollouts(tx *Tx, owner string, n int) ([]Owned, error) {
-	return readRows(tx, "due rollouts", `SELECT id, epoch FROM rollout WHERE owner = $1 AND
-		((wake_at > 0 AND wake_at <= $2) OR EXISTS (SELECT 1 FROM inbox WHERE inbox.rollout_id = rollout.id)) ORDER BY id LIMIT $3`,
-		func(r *sql.Rows, o *Owned) error { return r.Scan(&o.ID, &o.Epoch) }, owner, tx.Now().UnixMilli(), n)
-}
-
-// NextWake is when the owner's next timer is due, unix milliseconds; 0: never.
-func NextWake(tx *Tx, owner string) (at int64, err error) {
-	err = tx.queryRow(`SELECT COALESCE(MIN(wake_at), 0) FROM rollout WHERE owner = $1 AND wake_at > 0`, owner).Scan(&at)
-	if err != nil {
-		return 0, fmt.Errorf("read next wake: %w", err)
-	}
-	return at, nil
 }
 
 // Reschedule changes when a queued task may start.

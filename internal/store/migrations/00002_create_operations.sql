@@ -142,6 +142,7 @@ CREATE TABLE cell (
 CREATE INDEX cell_open ON cell (rollout_id, step, action, member) WHERE is_open = 1;
 CREATE INDEX cell_due ON cell (rollout_id, due_at) WHERE is_open = 1 AND due_at > 0;
 CREATE INDEX cell_by_executor ON cell (executor, rollout_id) WHERE is_open = 1;
+CREATE INDEX cell_running ON cell (rollout_id) WHERE is_open = 1 AND state = 'Running';
 
 CREATE TABLE attempt (
   id TEXT PRIMARY KEY,
@@ -326,8 +327,10 @@ CREATE TABLE agent_session (
 CREATE TABLE node (
   id TEXT PRIMARY KEY,
   epoch BIGINT NOT NULL,
-  lease_until BIGINT NOT NULL,
-  started_at BIGINT NOT NULL
+  lease_until BIGINT NOT NULL, -- 0: it ended, and what it left was taken over
+  started_at BIGINT NOT NULL,
+  draining BIGINT NOT NULL, -- since; 0: it is not
+  version TEXT NOT NULL
 );
 
 CREATE TABLE machine_fact (
