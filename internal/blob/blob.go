@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
+	"time"
 )
 
 // Ref is what Put computed of the bytes it stored.
@@ -20,7 +22,8 @@ type Ref struct {
 // one that is not a SHA-256 in lower-case hex.
 var ErrNotFound = errors.New("blob: not found")
 
-// Reader gives a blob's bytes in any order; it may be used after a Delete.
+// Reader gives a blob's bytes in any order. After a Delete it fails or yields
+// the blob's bytes, never others. It ends with the context of Open.
 type Reader interface {
 	io.ReadSeekCloser
 	io.ReaderAt
@@ -40,6 +43,40 @@ type Store interface {
 	Has(ctx context.Context, sha256 string) (bool, error)
 	// Delete removes the blob; one that is not there is no error.
 	Delete(ctx context.Context, sha256 string) error
+	// Each calls visit for the blobs that are stored, in no order, until it
+	// returns an error. Blobs stored or deleted meanwhile may be in it or not.
+	Each(ctx context.Context, visit func(Entry) error) error
+	// Close ends the store; nothing may be called after it.
+	Close() error
+}
+
+// Entry is a blob in the store.
+type Entry struct {
+	SHA256 string
+	Size   int64
+	Stored time.Time // when its bytes were last put there, by the store's clock
+}
+
+// Open opens the store at an address: S3-compatible storage for one that
+// begins with s3:// (S3Address), a folder otherwise. What is being uploaded to
+// storage lies in scratch until it is there.
+func Open(ctx context.Context, address, scratch string, now func() time.Time) (Store, error) {
+	if !strings.Contains(address, "://") {
+		disk, err := OpenDisk(address)
+		if err != nil {
+			return nil, err
+		}
+		return disk, nil
+	}
+	a, err := ParseS3(address)
+	if err != nil {
+		return nil, err
+	}
+	storage, err := OpenS3(ctx, a, scratch, now)
+	if err != nil {
+		return nil, err
+	}
+	return storage, nil
 }
 
 // validKey says whether key is a SHA-256 in lower-case hex.

@@ -178,3 +178,25 @@ func (d *Disk) Delete(_ context.Context, key string) error {
 	}
 	return nil
 }
+
+// Each walks the folder.
+func (d *Disk) Each(ctx context.Context, visit func(Entry) error) error {
+	return fs.WalkDir(d.root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return fmt.Errorf("list blobs: %w", err)
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case e.IsDir() || !validKey(e.Name()):
+			return nil
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // deleted meanwhile
+		}
+		if err != nil {
+			return fmt.Errorf("list blobs: %w", err)
+		}
+		return visit(Entry{SHA256: e.Name(), Size: info.Size(), Stored: info.ModTime()})
+	})
+}

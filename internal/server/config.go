@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"os/exec"
+	"path/filepath"
 	"time"
 
+	"github.com/slipwayhq/slipway/internal/blob"
 	"github.com/slipwayhq/slipway/internal/resource"
 )
 
@@ -18,7 +20,10 @@ type Config struct {
 	Listen  string // of the API, "127.0.0.1:8080"
 	Agents  string // where polling agents connect, ":10943"
 	Metrics string // of /metrics, on loopback; empty: nowhere
-	Node    string // this node's name, stable across restarts
+	// Blobs is where packages, artifacts and finished logs lie when not in the data
+	// folder: s3://bucket/prefix?region=…&endpoint=… (blob.ParseS3).
+	Blobs string
+	Node  string // this node's name, stable across restarts
 
 	TLSCert, TLSKey string // PEM files; both or none
 	// InsecureHTTP allows plain HTTP on an address that others can reach.
@@ -77,6 +82,11 @@ func (c *Config) check() error {
 			return resource.Errorf(resource.Invalid, "Metrics are served on loopback only. Write their address like 127.0.0.1:9090.")
 		}
 	}
+	if c.Blobs != "" {
+		if _, err := blob.ParseS3(c.Blobs); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -93,6 +103,15 @@ func (c *Config) setDefaults() {
 	if c.Grace == 0 {
 		c.Grace = 10 * time.Second
 	}
+}
+
+// openBlobs opens the storage of packages, artifacts and finished logs.
+func (c *Config) openBlobs(ctx context.Context) (blob.Store, error) {
+	address := c.Blobs
+	if address == "" {
+		address = filepath.Join(c.Data, blobFolder)
+	}
+	return blob.Open(ctx, address, filepath.Join(c.Data, uploadFolder), c.Now)
 }
 
 // loopback says whether only this machine reaches the host.

@@ -41,6 +41,8 @@ func TestConfigIsChecked(t *testing.T) {
 		"metrics without a port":     {func(c *server.Config) { c.Metrics = "127.0.0.1" }, "Write their address like 127.0.0.1:9090"},
 		"metrics and insecure HTTP":  {func(c *server.Config) { c.Metrics, c.InsecureHTTP = ":9090", true }, "loopback only"},
 		"a look-alike of loopback":   {func(c *server.Config) { c.Listen = "localhost.example:80" }, "--insecure-http"},
+		"blobs somewhere":            {func(c *server.Config) { c.Blobs = "/srv/blobs" }, "s3://bucket/prefix"},
+		"credentials in an address":  {func(c *server.Config) { c.Blobs = "s3://key:secret@bucket" }, "AWS_ACCESS_KEY_ID"},
 		"half a pair, insecure HTTP": {func(c *server.Config) { c.TLSCert, c.InsecureHTTP = "cert.pem", true }, "Give both"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,6 +31,7 @@ import (
 // The folders and files in the data folder, beside the store's own.
 const (
 	blobFolder     = "blobs"
+	uploadFolder   = "uploads" // on their way to storage
 	identityFolder = "identity"
 	workerFolder   = "worker"
 	sessionKeyFile = "session.key"
@@ -41,7 +42,7 @@ const (
 type Server struct {
 	cfg      Config
 	db       *store.DB
-	blobs    *blob.Disk
+	blobs    blob.Store
 	identity *agentrpc.Identity
 	engine   *engine.Engine
 	gateway  *gateway.Gateway
@@ -77,7 +78,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	if s.db, err = store.Open(ctx, store.Config{Path: cfg.Data, Keys: keys, Now: cfg.Now, Logger: cfg.Logger}); err != nil {
 		return s, err
 	}
-	if s.blobs, err = blob.OpenDisk(filepath.Join(cfg.Data, blobFolder)); err != nil {
+	if s.blobs, err = cfg.openBlobs(ctx); err != nil {
 		return s, err
 	}
 	if s.identity, err = Identity(cfg.Data, cfg.Now()); err != nil {

@@ -22,9 +22,9 @@ const serverService = "slipway-server"
 
 // flags are how a server is started; install passes them on.
 type flags struct {
-	data, listen, agents, metrics, node, cert, key string
-	insecure, noWorker                             bool
-	log                                            console.LogFlags
+	data, blobs, listen, agents, metrics, node, cert, key string
+	insecure, noWorker                                    bool
+	log                                                   console.LogFlags
 }
 
 // Command is `slipway server`.
@@ -65,6 +65,7 @@ func dataFlag(cmd *cobra.Command, data *string) {
 
 func (f *flags) bind(cmd *cobra.Command) {
 	dataFlag(cmd, &f.data)
+	cmd.Flags().StringVar(&f.blobs, "blobs", "", "S3-compatible storage for packages, artifacts and finished logs, s3://bucket/prefix?region=…&endpoint=…, with the\ncredentials that the AWS SDK finds (default: a folder in --data)")
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the API")
 	cmd.Flags().StringVar(&f.agents, "agents", ":10943", "address that polling agents connect to")
 	cmd.Flags().StringVar(&f.metrics, "metrics", "", "address of /metrics for Prometheus, on loopback (default: nowhere)")
@@ -85,7 +86,7 @@ func (f *flags) run(ctx context.Context, c *console.Console) (err error) {
 		f.node = hostname()
 	}
 	config := server.Config{
-		Data: f.data, Listen: f.listen, Agents: f.agents, Metrics: f.metrics, Node: f.node,
+		Data: f.data, Blobs: f.blobs, Listen: f.listen, Agents: f.agents, Metrics: f.metrics, Node: f.node,
 		TLSCert: f.cert, TLSKey: f.key, InsecureHTTP: f.insecure,
 		AdminKey: c.Env("SLIPWAY_ADMIN_API_KEY"), AdminPassword: c.Env("SLIPWAY_ADMIN_PASSWORD"),
 		Version: c.Version, Logger: logger, Out: c.Out, Now: c.Now,

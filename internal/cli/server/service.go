@@ -27,6 +27,7 @@ func (f *flags) service(name string) (*service.Spec, error) {
 	}
 	for _, pair := range [][2]string{
 		{"--data", f.data},
+		{"--blobs", f.blobs},
 		{"--listen", f.listen},
 		{"--agents", f.agents},
 		{"--metrics", f.metrics},
