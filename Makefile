@@ -10,6 +10,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 PKG      ?= ./...
 FUZZTIME ?= 10s
 SEEDS    ?= 500
+KILLS    ?= 20
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
 # What `make generate` writes.
@@ -127,6 +128,12 @@ graph: ## Print the import graph of our own packages
 .PHONY: sim
 sim: ## Run the orchestration under simulated faults, SEEDS runs (docs/reliability.md; SIMFLAGS='-from 7 -history')
 	@go run ./sim -seeds $(SEEDS) $(SIMFLAGS)
+
+.PHONY: chaos
+chaos: ## Kill, stop and cut built servers and agents KILLS times (docs/reliability.md; CHAOSFLAGS='-seed 7 -v')
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -tags chaos -trimpath -o bin/slipway-chaos ./cmd/slipway
+	go run ./chaos -kills $(KILLS) $(CHAOSFLAGS)
 
 .PHONY: bench
 bench: build ## Measure Slipway beside the floor and rsync (docs/performance.md)
