@@ -199,7 +199,9 @@ func (t *turn) cancel(by string) {
 			step.State, step.Reason, step.DueAt = StepCanceled, "canceled by "+by, 0
 			w.saveStep(step)
 		}
-	case Canceling, Succeeded, Failed, Canceled:
+	case Succeeded, Failed:
+		t.say("Warning", whole, "%s asked to cancel when it had ended already: it stays %s.", by, w.Row.State)
+	case Canceling, Canceled:
 	}
 }
 

@@ -15,6 +15,8 @@ type memory struct {
 	members  []rollout.Member
 	byID     map[string]int
 	cells    map[rollout.CellKey]rollout.Cell
+	openKeys map[rollout.CellKey]bool
+	unsorted bool // members
 	attempts map[string]rollout.Attempt
 	outputs  []rollout.Output
 	slots    map[string][]rollout.CellKey
@@ -35,6 +37,7 @@ func newMemory(task string) *memory {
 		steps:    map[int]rollout.StepRow{},
 		byID:     map[string]int{},
 		cells:    map[rollout.CellKey]rollout.Cell{},
+		openKeys: map[rollout.CellKey]bool{},
 		attempts: map[string]rollout.Attempt{},
 		slots:    map[string][]rollout.CellKey{},
 		open:     map[int]*rollout.Interruption{},
@@ -54,7 +57,7 @@ func (m *memory) Member(id string) (rollout.Member, bool) {
 
 func (m *memory) Members(after int64, n int) []rollout.Member {
 	ordered := m.members
-	if byOrd := func(a, b rollout.Member) int { return cmp.Compare(a.Ord, b.Ord) }; !slices.IsSortedFunc(ordered, byOrd) {
+	if byOrd := func(a, b rollout.Member) int { return cmp.Compare(a.Ord, b.Ord) }; m.unsorted {
 		ordered = slices.SortedFunc(slices.Values(ordered), byOrd)
 	}
 	i, _ := slices.BinarySearchFunc(ordered, after+1, func(a rollout.Member, ord int64) int { return cmp.Compare(a.Ord, ord) })
@@ -71,8 +74,8 @@ func (m *memory) Cell(k rollout.CellKey) (rollout.Cell, bool) {
 
 func (m *memory) pick(n int, match func(rollout.Cell) bool, order func(a, b rollout.Cell) int) []rollout.Cell {
 	var list []rollout.Cell
-	for _, c := range m.cells {
-		if c.State.Open() && match(c) {
+	for k := range m.openKeys {
+		if c := m.cells[k]; match(c) {
 			list = append(list, c)
 		}
 	}
@@ -175,14 +178,19 @@ func (m *memory) save(c rollout.Changes) {
 	}
 	for _, member := range c.Members {
 		if i, ok := m.byID[member.ID]; ok {
+			m.unsorted = m.unsorted || m.members[i].Ord != member.Ord
 			m.members[i] = *member
 			continue // one that has changed its order is found by it in Members
 		}
+		m.unsorted = m.unsorted || len(m.members) > 0 && m.members[len(m.members)-1].Ord > member.Ord
 		m.byID[member.ID] = len(m.members)
 		m.members = append(m.members, *member)
 	}
 	for _, cell := range c.Cells {
 		m.cells[cell.CellKey] = *cell
+		if delete(m.openKeys, cell.CellKey); cell.State.Open() {
+			m.openKeys[cell.CellKey] = true
+		}
 	}
 	for _, a := range c.Attempts {
 		sent := m.attempts[a.ID].SentAt
