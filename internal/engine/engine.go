@@ -57,11 +57,12 @@ type Engine struct {
 	renewed  atomic.Pointer[time.Time]
 	standing atomic.Pointer[store.Standing]
 	metrics  *metrics
+	resting  map[string]*rest // by rollout; Round's alone
 }
 
 // New makes an engine; Run starts it.
 func New(c Config) *Engine {
-	e := &Engine{cfg: c, db: c.DB, node: c.Node, log: c.Logger, now: c.Now, metrics: newMetrics()}
+	e := &Engine{cfg: c, db: c.DB, node: c.Node, log: c.Logger, now: c.Now, metrics: newMetrics(), resting: map[string]*rest{}}
 	e.standing.Store(&store.Standing{Alone: true})
 	return e
 }
@@ -229,7 +230,11 @@ func (e *Engine) Round(ctx context.Context) error {
 		errs = errors.Join(errs, err)
 		progress := false
 		for _, o := range due {
+			if e.rests(o.ID) {
+				continue
+			}
 			err := e.turn(ctx, o)
+			e.noteRest(o.ID, err)
 			if errors.Is(err, store.ErrFenced) {
 				continue // another node's by now
 			}
@@ -282,7 +287,7 @@ func guarded(f func(*store.Tx) error) func(*store.Tx) error {
 	return func(tx *store.Tx) (err error) {
 		defer func() {
 			if cause := recover(); cause != nil {
-				err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+				err = fmt.Errorf("%w: %v\n%s", errPanicked, cause, debug.Stack())
 			}
 		}()
 		return f(tx)
@@ -316,7 +321,13 @@ func (e *Engine) dispatch(ctx context.Context) error {
 		return err
 	})
 	for i := range queued {
-		err = errors.Join(err, e.launch(ctx, queued[i].ID))
+		id := queued[i].ID
+		if e.rests(id) {
+			continue
+		}
+		failed := e.launch(ctx, id)
+		e.noteRest(id, failed)
+		err = errors.Join(err, failed)
 		fail.Point(fail.Claimed)
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/slipwayhq/slipway/internal/engine"
 	"github.com/slipwayhq/slipway/internal/rollout"
 	"github.com/slipwayhq/slipway/internal/store"
 )
@@ -168,6 +169,46 @@ func TestAPanicStaysInItsRollout(t *testing.T) {
 		return store.Post(tx, bad, "broken", rollout.Event{At: tx.Now().UnixMilli(), Kind: rollout.SlotGranted}, nil)
 	})
 	n.awaitState(n.deploy(rollout.Deploy, "Projects-2", "Releases-1", "nobody"), store.TaskSuccess)
+}
+
+// fault 54: a rollout whose turns panic is left alone for longer and longer, up
+// to a minute, while others go on at once.
+func TestARolloutThatPanicsRests(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	web := n.machine("web1", "web")
+	bad := n.deploy(rollout.Deploy, "Projects-1", "Releases-1", "web")
+	e, s := n.lives(), scripts{}
+	n.round(e)
+	n.serve(s, web)
+	n.write(func(tx *store.Tx) error { // an event that no release of Slipway writes
+		return store.Post(tx, bad, "broken", rollout.Event{At: tx.Now().UnixMilli(), Kind: rollout.SlotGranted}, nil)
+	})
+	panics := func() bool { return e.Round(t.Context()) != nil }
+	for i, pause := range []int64{1, 2, 4, 8, 16, 32, 60, 60} {
+		if !panics() {
+			t.Fatalf("try %d did not panic", i)
+		}
+		n.later(pause*1000 - 500)
+		n.renew(e)
+		if panics() {
+			t.Fatalf("tried again after less than %d s", pause)
+		}
+		n.later(500)
+		n.renew(e)
+	}
+	if !panics() {
+		t.Fatal("it is not tried any more")
+	}
+	n.finish(n.deploy(rollout.Deploy, "Projects-2", "Releases-1", "nobody"), e, s)
+}
+
+// renew renews the lease, which the jumps of the test's clock would end.
+func (n *node) renew(e *engine.Engine) {
+	n.t.Helper()
+	if err := e.Renew(n.t.Context()); err != nil {
+		n.t.Fatal(err)
+	}
 }
 
 // The sessions of a former run are written off whatever the node was called
