@@ -53,7 +53,7 @@ func (r *run) inject(ctx context.Context) {
 // that is long enough, else a share of what there is to kill.
 func (r *run) pointsOf(in fail.Process) (list []fail.Place) {
 	for _, p := range fail.Places() {
-		if p.In == in && !(p.Unknown && r.small()) {
+		if p.In == in && !(p.Unknown && r.small()) && !(p.Nodes && len(r.nodes) == 1) {
 			list = append(list, p)
 		}
 	}

@@ -189,6 +189,9 @@ func (e *Engine) Renew(ctx context.Context) error {
 			return store.HandOver(tx, e.owner)
 		}
 		taken, err = store.Bury(tx, e.owner)
+		if len(taken) > 0 {
+			fail.Point(fail.Burying)
+		}
 		return err
 	})
 	if err != nil {
@@ -197,7 +200,7 @@ func (e *Engine) Renew(ctx context.Context) error {
 	e.renewed.Store(&asked)
 	e.standing.Store(&standing)
 	if len(taken) > 0 {
-		fail.Point(fail.TookOver)
+		fail.Point(fail.Buried)
 		e.log.WarnContext(ctx, "took over from a dead node", "rollouts", len(taken))
 	}
 	return nil

@@ -20,6 +20,8 @@ type Place struct {
 	// Unknown: how the attempt ended cannot be known when its keeper dies here
 	// (faults 9 and 11).
 	Unknown bool
+	// Nodes: only where there are several of them.
+	Nodes bool
 }
 
 // The points of a server. A transaction's own come three times: begun, about to
@@ -35,6 +37,8 @@ const (
 
 	TakingOver Name = "engine.taking-over" // before the commit of the node's new epoch
 	TookOver   Name = "engine.took-over"
+	Burying    Name = "engine.burying" // a dead node's rollouts are taken over, before the commit
+	Buried     Name = "engine.buried"
 	Claiming   Name = "engine.claiming" // a queued rollout, before its first turn commits
 	Claimed    Name = "engine.claimed"
 	Turning    Name = "engine.turning" // folded, before the commit
@@ -117,6 +121,9 @@ func Places() []Place {
 		Journaled, Spawned, Handed, StartAnswer, QueryAnswer, Revoking, Running, Ended, Canceling, CancelTold,
 		OutputOut, ResultDue, ResultSent, Forgotten, Removed, PackageWritten, PackageRenamed)
 	add(Shim, ShimBegun, ShimFinished)
+	for _, name := range []Name{Burying, Buried} {
+		list = append(list, Place{Name: name, In: Server, Nodes: true})
+	}
 	for _, name := range []Name{ShimClaimed, Extracted, Installed, ShimRan, ShimLogged} {
 		list = append(list, Place{Name: name, In: Shim, Unknown: true})
 	}
