@@ -135,13 +135,17 @@ chaos: ## Kill, stop and cut built servers and agents KILLS times (docs/reliabil
 	CGO_ENABLED=0 go build -tags chaos -trimpath -o bin/slipway-chaos ./cmd/slipway
 	go run ./chaos -kills $(KILLS) $(CHAOSFLAGS)
 
+.PHONY: mutants
+mutants: ## Remove each guard in turn and demand that something names what it protects (ONLY=owner,fsync for some)
+	@go run ./mutants -only '$(ONLY)' $(MUTANTSFLAGS)
+
 .PHONY: bench
 bench: build ## Measure Slipway beside the floor and rsync (docs/performance.md)
 	go run ./bench -slipway bin/slipway $(BENCHFLAGS)
 
 .PHONY: check
 check: ## Everything CI runs, with the seconds it took; the tests come last
-	@start=$$SECONDS; for step in check-generate lint cross test-windows test-race test sim contract; do \
+	@start=$$SECONDS; for step in check-generate lint cross test-windows test-race test sim "mutants ONLY=fsync,receipt" contract; do \
 	  echo; echo "== make $$step ($$((SECONDS - start)) s so far)"; \
 	  $(MAKE) --no-print-directory $$step; done
 

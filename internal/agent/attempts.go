@@ -157,6 +157,7 @@ func (a *Attempts) List() []Attempt {
 // check refuses an order under a lower epoch, or about another rollout's
 // attempt.
 func (a *Attempts) check(o Order) (*Attempt, error) {
+	//guard:epoch-agent I4: an agent refuses the orders of a node that a newer one took over from; seen by ./internal/agent TestLowerEpochIsRefused
 	if known := a.epochs[o.Rollout]; o.Epoch < known {
 		return nil, &StaleError{Rollout: o.Rollout, Epoch: o.Epoch, Known: known}
 	}
@@ -164,6 +165,7 @@ func (a *Attempts) check(o Order) (*Attempt, error) {
 	if at == nil {
 		return &Attempt{ID: o.Attempt}, nil
 	}
+	//guard:one-rollout I1: an attempt belongs to one rollout; seen by ./internal/agent TestOneStartPerAttempt
 	if at.Rollout != "" && at.Rollout != o.Rollout {
 		return nil, &MismatchError{Attempt: o.Attempt, What: "rollout"}
 	}
@@ -186,12 +188,15 @@ func (a *Attempts) Start(o Order, payload []byte, exclusive bool) (Decision, err
 	if err != nil {
 		return Decision{}, err
 	}
+	//guard:seen-once I1: an attempt that the journal knows is answered, not started again; less `at.Phase != Unseen`, with `at.Phase != Unseen && at.Phase != Ended`
 	if at.Phase != Unseen {
+		//guard:one-payload I9: an attempt has one payload; seen by ./internal/agent TestOneStartPerAttempt
 		if at.Payload != nil && !bytes.Equal(at.Payload, payload) {
 			return Decision{}, &MismatchError{Attempt: o.Attempt, What: "payload"}
 		}
 		return Decision{Records: a.raise(o), Phase: at.Phase, Result: at.Result}, nil
 	}
+	//guard:exclusive I8: an agent never runs two exclusive attempts at once
 	if holder := a.holder(); exclusive && holder != "" {
 		return a.Refuse(o, payload, fmt.Sprintf("busy: %s runs on this machine and neither may run beside the other", holder))
 	}
@@ -258,6 +263,7 @@ func (a *Attempts) Cancel(o Order) (Decision, error) {
 
 func (a *Attempts) close(o Order) Decision {
 	return Decision{
+		//guard:tombstone I1, I2: what is said not to have started never starts later; less `[]Record{{Kind: RecordClosed, Attempt: o.Attempt, Rollout: o.Rollout, Epoch: o.Epoch}}`, with `nil`
 		Records: []Record{{Kind: RecordClosed, Attempt: o.Attempt, Rollout: o.Rollout, Epoch: o.Epoch}},
 		Phase:   Closed,
 	}
@@ -269,6 +275,7 @@ func (a *Attempts) Forget(ids []string) (Decision, error) {
 	var d Decision
 	for _, id := range ids {
 		switch a.Get(id).Phase {
+		//guard:forget I1: what runs is not forgotten; seen by ./internal/agent TestTombstones
 		case Starting, Running:
 			return Decision{}, &OpenError{Attempt: id}
 		case Forgotten:
@@ -290,6 +297,7 @@ func (a *Attempts) Runs(id string, shim proc.Ref) Decision {
 
 // Ends decides about a result; nothing if the attempt has one (invariant I7).
 func (a *Attempts) Ends(id string, result *agentrpc.Result) (Decision, error) {
+	//guard:one-result I7: the first result of an attempt is its result; seen by ./internal/agent TestOneStartPerAttempt
 	if p := a.Get(id).Phase; p != Starting && p != Running {
 		return Decision{}, nil
 	}

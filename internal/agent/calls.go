@@ -33,6 +33,7 @@ func (s *Service) Start(ctx context.Context, req *connect.Request[agentrpc.Start
 		return nil, err
 	}
 	sum := sha256.Sum256(m.GetPayload())
+	//guard:payload-sent I9: what runs is what the server sent; seen by ./internal/agent TestExclusiveAndRefusedStarts
 	if string(sum[:]) != string(m.GetPayloadSha256()) {
 		return nil, invalid("the payload of %s does not have the hash that came with it", order.Attempt)
 	}

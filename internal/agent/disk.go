@@ -33,6 +33,7 @@ func OpenFileDisk(dir string) (*FileDisk, error) {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	busy, err := lockFile(lock)
+	//guard:instance I1: one agent at a time works with a home; less `busy`, with `busy && false`; seen by ./internal/agent TestFileDiskKeepsTheJournal
 	if busy {
 		err = ErrLocked
 	}

@@ -19,7 +19,7 @@ func TestFileDiskKeepsTheJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := agent.OpenFileDisk(dir); !errors.Is(err, agent.ErrLocked) {
-		t.Errorf("two agents on one home: %v", err)
+		t.Errorf("I1: two agents on one home: %v", err)
 	}
 	j := open(t, disk)
 	must(t)(start(j, order("a", 1), []byte("job"), false))

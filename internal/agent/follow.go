@@ -184,6 +184,7 @@ func (s *Service) Fetch(ctx context.Context, req *connect.Request[agentrpc.Fetch
 
 // openWithin opens a regular file below dir and follows no link out of it.
 func openWithin(dir, key string) (*os.File, error) {
+	//guard:fetch-root abuse 54: what an attempt hands in lies in its own folder; less `os.OpenRoot(dir)`, with `os.OpenRoot("/"); key = filepath.Join(dir, key)[1:]`; seen by ./internal/agent TestNoLinkLeadsOut
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err

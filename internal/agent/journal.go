@@ -73,6 +73,7 @@ func OpenJournal(disk Disk) (*Journal, error) {
 			return nil, fmt.Errorf("open journal: %w", err)
 		}
 	}
+	//guard:torn-tail I14: a torn record is cut off before the next is written; seen by ./internal/agent TestRecoveryChangesNothing
 	if intact < int64(len(content)) {
 		if err := disk.Truncate(intact); err != nil {
 			return nil, fmt.Errorf("cut the journal's torn tail at byte %d: %w", intact, err)
@@ -223,6 +224,7 @@ func (j *Journal) write(frame []byte, urgent bool) error {
 		return j.end(err)
 	}
 	fail.Point(fail.JournalWritten)
+	//guard:fsync I5: what the agent answers with is on the disk before; less `j.disk.Sync()`, with `nil`
 	err = j.disk.Sync()
 	fail.Point(fail.JournalSynced)
 	return j.endUnless(err, nil)

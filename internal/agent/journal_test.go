@@ -204,11 +204,11 @@ func TestOneStartPerAttempt(t *testing.T) {
 		t.Errorf("copy: %+v", d)
 	}
 	if _, err := start(j, order("a", 1), []byte("other"), false); !errorIs[*agent.MismatchError](err) {
-		t.Errorf("the same attempt with another job: %v", err)
+		t.Errorf("I9: the same attempt with another job: %v", err)
 	}
 	other := agent.Order{Attempt: "a", Rollout: "ServerTasks-2", Epoch: 1}
 	if _, err := start(j, other, []byte("job"), false); !errorIs[*agent.MismatchError](err) {
-		t.Errorf("the same attempt for another rollout: %v", err)
+		t.Errorf("I1: the same attempt for another rollout: %v", err)
 	}
 	j = open(t, disk) // kill -9
 	if d := must(t)(start(j, order("a", 1), []byte("job"), false)); d.Spawn {
@@ -222,7 +222,7 @@ func TestOneStartPerAttempt(t *testing.T) {
 	}
 	j = open(t, disk)
 	if d := must(t)(start(j, order("a", 2), []byte("job"), false)); d.Spawn || !proto.Equal(d.Result, succeeded()) {
-		t.Errorf("after its end: %+v", d) // I7: the first result stays
+		t.Errorf("I7: after its end: %+v", d) // the first result stays
 	}
 	if err := j.Forget([]string{"a", "never-seen"}); err != nil {
 		t.Fatal(err)
@@ -260,7 +260,7 @@ func TestLowerEpochIsRefused(t *testing.T) {
 	}
 	for name, call := range calls {
 		if err := call(order("a", 4)); !errorIs[*agent.StaleError](err) {
-			t.Errorf("%s under a lower epoch: %v", name, err)
+			t.Errorf("I4: %s under a lower epoch: %v", name, err)
 		}
 	}
 	if _, err := start(j, agent.Order{Attempt: "b", Rollout: "ServerTasks-2", Epoch: 1}, nil, false); err != nil {
@@ -293,7 +293,7 @@ func TestTombstones(t *testing.T) {
 		t.Errorf("a running attempt was closed: %+v", d)
 	}
 	if err := j.Forget([]string{"a"}); !errorIs[*agent.OpenError](err) {
-		t.Errorf("a running attempt was forgotten: %v", err)
+		t.Errorf("I1: a running attempt was forgotten: %v", err)
 	}
 }
 
@@ -415,6 +415,28 @@ func TestTornTailAndDamage(t *testing.T) {
 		bad.durable[i] ^= 0x10
 		if _, err := agent.OpenJournal(bad); !errors.Is(err, agent.ErrDamaged) {
 			t.Fatalf("byte %d flipped: %v", i, err)
+		}
+	}
+}
+
+// fault 54: an agent that dies in its recovery, again and again, on a disk too
+// full to write the journal anew, comes to the same end (I14).
+func TestRecoveryChangesNothing(t *testing.T) {
+	t.Parallel()
+	disk := newFakeDisk()
+	must(t)(start(open(t, disk), order("a", 1), []byte("job"), false))
+	disk.fullReplace = true
+	disk.durable = append(disk.durable, "\xf7SJ\x01torn"...)
+	for i := range 10 {
+		id := fmt.Sprint("b", i)
+		must(t)(open(t, disk).Query(order(id, 1), true))
+		disk.durable = append(disk.durable, "\xf7SJ\x01torn"...)
+		j, err := agent.OpenJournal(disk)
+		if err != nil {
+			t.Fatalf("I14: recovery %d does not open what the one before it left: %v", i, err)
+		}
+		if a, b := j.Get("a").Phase, j.Get(id).Phase; a != agent.Starting || b != agent.Closed {
+			t.Errorf("I14: after recovery %d the attempts are in the phases %d and %d", i, a, b)
 		}
 	}
 }

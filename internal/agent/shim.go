@@ -92,6 +92,7 @@ func Shim(ctx context.Context, dir string, stdin io.Reader, deps ShimDeps) error
 	}
 	fail.Point(fail.ShimBegun)
 	// From here on the job counts as started.
+	//guard:claim I1: a job begins only if nobody has decided about it before; less `err != nil`, with `errors.Is(err, fs.ErrInvalid)`; seen by ./internal/agent TestRevokedShimRunsNothing
 	if err := folder.claim(Marker{Attempt: attempt, Shim: &self}); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			err = errRevoked
@@ -253,6 +254,7 @@ func readJob(r io.Reader) (attempt string, job *agentrpc.Job, err error) {
 		return "", nil, fmt.Errorf("read job: %w", err)
 	}
 	sum, payload := text[:sha256.Size], text[sha256.Size:]
+	//guard:job-whole I9: a job that arrived damaged does not run; less `sha256.Sum256(payload) != [sha256.Size]byte(sum)`, with `len(sum) == 0`; seen by ./internal/agent TestRevokedShimRunsNothing
 	if sha256.Sum256(payload) != [sha256.Size]byte(sum) {
 		return "", nil, errors.New("read job: it arrived damaged")
 	}

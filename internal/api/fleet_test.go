@@ -244,7 +244,7 @@ func TestChangesAreAudited(t *testing.T) {
 		}
 	}
 	if got != "Deleted Modified Created " {
-		t.Fatalf("events: %s", got)
+		t.Fatalf("I11: events: %s", got)
 	}
 	if diff := fmt.Sprint(events[1]["ChangeDetails"]); !strings.Contains(diff, "for developers") {
 		t.Errorf("differences: %s", diff)

@@ -3,6 +3,7 @@ package api_test
 import (
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -155,12 +156,12 @@ func TestEveryRouteRefusesStrangers(t *testing.T) {
 			path := pathOf(entry, "Spaces-1", ids)
 			status, body := s.who.send(entry.Method, path, bodyFor(entry))
 			if !slices.Contains(s.status, status) || !strings.HasPrefix(body, `{"ErrorMessage":`) {
-				t.Errorf("%s: %s %s: %d %.200s", s.name, entry.Method, path, status, body)
+				t.Errorf("I12: %s: %s %s: %d %.200s", s.name, entry.Method, path, status, body)
 			}
 		}
 	}
 	if after := r.dump(); after != before {
-		t.Error("a refused request changed the database")
+		t.Error("I12: a refused request changed the database")
 	}
 	if len(routes) < 150 {
 		t.Errorf("only %d routes were walked", len(routes))
@@ -199,11 +200,45 @@ func TestViewersChangeNothing(t *testing.T) {
 		status, body := viewer.send(entry.Method, pathOf(entry, "Spaces-1", ids), bodyFor(entry))
 		harmless := status == 200 && (strings.HasSuffix(entry.Pattern, "/rule-test") || strings.HasSuffix(entry.Pattern, "/previews"))
 		if status < 400 && !harmless {
-			t.Errorf("%s: %d %.200s", entry, status, body)
+			t.Errorf("I12: %s: %d %.200s", entry, status, body)
 		}
 	}
 	if after := r.dump(); after != before {
-		t.Error("a viewer changed the database")
+		t.Error("I12: a viewer changed the database")
+	}
+}
+
+// abuse 31, 40: what a grant's limits do not cover is refused, and leaves no
+// trace.
+func TestRefusedInTheirScope(t *testing.T) {
+	t.Parallel()
+	storetest.OnlySQLite(t)
+	r := newRig(t)
+	dev := r.post("/api/environments", object{"Name": "Dev"}).text("Id")
+	prod := r.post("/api/environments", object{"Name": "Prod"}).text("Id")
+	keeper := r.member("keeper", "userroles-environmentmanager", "Spaces-1")
+	r.limit("keeper", func(s *resource.ScopedUserRole) { s.EnvironmentIDs = []string{dev} })
+	machine := func(name, environment string) object {
+		return object{"Name": name, "EnvironmentIds": []string{environment}, "Roles": []string{"web"}, "Endpoint": object{"CommunicationStyle": "None"}}
+	}
+	own := keeper.post("/api/Spaces-1/machines", machine("dev-1", dev))
+	moved := maps.Clone(own)
+	moved["EnvironmentIds"] = []string{prod}
+	before := r.dump()
+	for what, try := range map[string]struct {
+		method, path string
+		body         object
+	}{
+		"a machine made elsewhere":  {"POST", "/api/Spaces-1/machines", machine("prod-1", prod)},
+		"a machine moved elsewhere": {"PUT", own.text("Links", "Self"), moved},
+		"an environment made":       {"POST", "/api/Spaces-1/environments", object{"Name": "New"}},
+	} {
+		if status, body := keeper.send(try.method, try.path, try.body); status != 403 {
+			t.Errorf("I12: %s: %d %.200s", what, status, body)
+		}
+	}
+	if after := r.dump(); after != before {
+		t.Error("I12: a refused request changed the database")
 	}
 }
 

@@ -61,6 +61,7 @@ func Table() []Row {
 		{Name: "/cmd/slipway", MayImport: []string{"cli"}},
 		{Name: "/bench"},
 		{Name: "/chaos", MayImport: []string{"client", "fail"}},
+		{Name: "/mutants"},
 		{Name: "/e2e"},
 	}
 }

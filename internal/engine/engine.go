@@ -218,6 +218,7 @@ func (e *Engine) fenced() bool {
 func (e *Engine) Round(ctx context.Context) error {
 	for {
 		standing := e.standing.Load()
+		//guard:self-fence I4: a node whose lease may have ended takes no turn; less `e.fenced()`, with `false`; seen by ./internal/engine TestNoTurnWithoutALease
 		if e.fenced() || standing.Passive() {
 			return nil
 		}
@@ -377,6 +378,7 @@ func (e *Engine) start(tx *store.Tx, id string, turn **seen) error {
 		}
 	}
 	if key := store.LockKey(plan); key != "" {
+		//guard:task-lock I8: one rollout at a time for a project, environment and tenant; less `waits {`, with `waits && false {`
 		if waits, err := waitFor(tx, key, task); err != nil || waits {
 			return err
 		}

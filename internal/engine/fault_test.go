@@ -3,6 +3,7 @@ package engine_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 
 	"github.com/slipwayhq/slipway/internal/engine"
@@ -37,6 +38,41 @@ func TestAnOutageOfTheServerIsNobodysSilence(t *testing.T) {
 	n.end(n.awaitStart(unsent), rollout.OutcomeSucceeded)
 	n.end(first, rollout.OutcomeSucceeded)
 	n.awaitState(id, store.TaskSuccess)
+}
+
+// fault 27: a node that could not renew its lease in time takes no turn until
+// it has, though nobody has taken over yet.
+func TestNoTurnWithoutALease(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	n.machine("web1", "web")
+	e := engine.New(engine.Config{DB: n.db, Node: "node-1", Logger: slog.New(slog.DiscardHandler), Now: n.now})
+	if err := e.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	id := n.deploy(rollout.Deploy, "Projects-1", "Releases-1", "web")
+	stateAfterRound := func() (state store.TaskState) {
+		t.Helper()
+		if err := e.Round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		n.read(func(tx *store.Tx) error {
+			task, err := store.GetTask(tx, id)
+			state = task.State
+			return err
+		})
+		return state
+	}
+	n.later(4500)
+	if state := stateAfterRound(); state != store.TaskQueued {
+		t.Errorf("I4: a node whose lease may have ended takes a turn: %s is %s", id, state)
+	}
+	if err := e.Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if state := stateAfterRound(); state != store.TaskExecuting {
+		t.Errorf("%s is %s with the lease renewed", id, state)
+	}
 }
 
 // A report that waits behind others comes before the clock: a machine is not

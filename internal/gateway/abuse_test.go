@@ -179,7 +179,7 @@ func TestClaimsAnotherAttempt(t *testing.T) {
 	}
 	b.see(func() {
 		if b.attempts[theirs] == nil {
-			t.Error("another machine's attempt was forgotten")
+			t.Error("abuse 8: another machine's attempt was forgotten")
 		}
 	})
 	r.read(func(tx *store.Tx) error {
@@ -278,7 +278,7 @@ func TestRestoredAgent(t *testing.T) {
 	}
 	a.see(func() {
 		if len(a.starts) != 0 {
-			t.Errorf("starts %v", a.starts)
+			t.Errorf("I1: a machine that went back in time got %v", a.starts)
 		}
 	})
 	r.write(func(tx *store.Tx) error { return store.ConfirmSession(tx, m) })

@@ -240,7 +240,7 @@ func TestSecretsStaySealed(t *testing.T) {
 		searched += len(content)
 		for _, canary := range []string{fromSet, fromScript, hex.EncodeToString([]byte(fromSet)), hex.EncodeToString([]byte(fromScript))} {
 			if bytes.Contains(content, []byte(canary)) {
-				t.Errorf("%s holds %s", path, canary)
+				t.Errorf("I10: %s holds %s", path, canary)
 			}
 		}
 		return err
@@ -254,7 +254,7 @@ func TestSecretsStaySealed(t *testing.T) {
 			return err
 		}
 		if _, err := tx.OpenBox("output", "ServerTasks-99", source, box); err == nil {
-			t.Error("a box moved to another rollout opens")
+			t.Error("I10: a box moved to another rollout opens")
 		}
 		return nil
 	})

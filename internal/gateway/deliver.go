@@ -101,6 +101,7 @@ func (c *Core) startWith(ctx context.Context, agent Agent, d *store.Delivery) (f
 }
 
 func (c *Core) startNow(ctx context.Context, agent Agent, d *store.Delivery, order *order) (follow bool, err error) {
+	//guard:sent-first I1, I2, I4: an order goes out only after it is committed as sent; less `c.markSent(ctx, d)`, with `true, error(nil)`
 	goes, err := c.markSent(ctx, d)
 	if err != nil || !goes {
 		return false, err
@@ -126,9 +127,11 @@ func (c *Core) startNow(ctx context.Context, agent Agent, d *store.Delivery, ord
 func (c *Core) markSent(ctx context.Context, d *store.Delivery) (goes bool, err error) {
 	var current bool
 	err = c.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		//guard:epoch-delivery I4: a deliverer looks at the epoch again in the moment it sends; less `if current, err = store.Deliverable(tx, d); err != nil || !current {`, with `if current = true; err != nil {`; seen by ./internal/gateway TestStaleEpoch
 		if current, err = store.Deliverable(tx, d); err != nil || !current {
 			return err
 		}
+		//guard:withdrawn I1, I2: a start that was withdrawn is not sent; less `if goes, err = store.MarkSent(tx, d.Attempt); err != nil || goes {`, with `if goes, err = store.MarkSent(tx, d.Attempt); err != nil || !goes { goes = true }; if true {`
 		if goes, err = store.MarkSent(tx, d.Attempt); err != nil || goes {
 			return err
 		}
@@ -177,6 +180,7 @@ func (c *Core) refused(ctx context.Context, agent Agent, d *store.Delivery, end 
 	if err != nil {
 		return false, err
 	}
+	//guard:closed-answer I1, I2: only a tombstone proves that an attempt never started; less `answer.State == agentrpc.AttemptState_ATTEMPT_STATE_CLOSED`, with `true`; seen by ./internal/gateway TestNothingButTheAgentProvesThatItDidNotStart
 	if answer.State == agentrpc.AttemptState_ATTEMPT_STATE_CLOSED {
 		return false, c.endWithout(ctx, workOf(d), d, end)
 	}

@@ -329,7 +329,7 @@ func TestStaleEpoch(t *testing.T) {
 	})
 	r.turns(id) // a new epoch
 	if _, err := core.Deliver(t.Context(), agent, &old); !errors.Is(err, gateway.ErrStale) {
-		t.Errorf("an old effect was sent: %v", err)
+		t.Errorf("I4: an old effect was sent: %v", err)
 	}
 	fresh := r.effects(m)
 	if len(fresh) != 1 || fresh[0].Epoch <= old.Epoch || len(a.starts) != 0 {
@@ -428,7 +428,7 @@ func TestNothingButTheAgentProvesThatItDidNotStart(t *testing.T) {
 			d = r.effects(m)[0]
 			follow, err := r.core().Deliver(t.Context(), r.link(a), &d)
 			if err != nil || !follow {
-				t.Errorf("follow %v, %v", follow, err)
+				t.Errorf("I2: an attempt that runs is not followed: %v, %v", follow, err)
 			}
 			close(end)
 			r.turns(id)

@@ -60,6 +60,7 @@ func (c *Core) follow(ctx context.Context, agent Agent, w Work) (result *agentrp
 		length, err = c.keep(ctx, w, length, message.GetOutput())
 		if err == nil {
 			fail.Point(fail.OutputKept)
+			//guard:ack-committed I6: output is acknowledged only up to where it is committed; less `length`, with `length + 1`
 			err = stream.Acknowledge(length)
 		}
 		if err != nil {
@@ -91,6 +92,7 @@ func (c *Core) keep(ctx context.Context, w Work, length int64, out *agentrpc.Out
 	if end <= length {
 		return length, nil // sent before: committed, and then the link broke
 	}
+	//guard:log-overlap I6: bytes that were sent before are not added again; less `[length-out.Offset:]`
 	data := out.Data[length-out.Offset:]
 	if end <= keepMost {
 		return end, c.append(ctx, w.Attempt, length, data)

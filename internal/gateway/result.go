@@ -120,6 +120,7 @@ func outputsOf(list []*agentrpc.OutputVariable, end *rollout.End) (secrets map[i
 		}
 		set := rollout.Set{Name: v.Name, Value: v.Value, Secret: v.Sensitive, Index: i}
 		if v.Sensitive {
+			//guard:output-sealed I10: a secret output enters no row as it is; seen by ./internal/gateway TestSecretsStaySealed
 			set.Value = ""
 			secrets[i] = v.Value
 		}

@@ -211,7 +211,7 @@ func TestHostileEntries(t *testing.T) {
 func checkRefused(t *testing.T, raw []byte, ext, what string) {
 	t.Helper()
 	if _, err := inspect(raw, ext); resource.CodeOf(err) != resource.Invalid {
-		t.Errorf("%s %q: Inspect: %v", ext, what, err)
+		t.Errorf("abuse 43: %s %q: Inspect: %v", ext, what, err)
 	}
 	dir, _, err := extract(t, raw, ext, false)
 	if resource.CodeOf(err) != resource.Invalid {
@@ -309,10 +309,10 @@ func TestBombs(t *testing.T) {
 	bomb := zipOf(t, member{name: "zeros", body: strings.Repeat("\x00", 32<<20)})
 	for ext, raw := range map[string][]byte{".zip": bomb, ".tar.gz": gzipped(t, tarOf(t, member{name: "zeros", body: strings.Repeat("\x00", 32<<20)}))} {
 		if _, err := inspect(raw, ext); resource.CodeOf(err) != resource.TooLarge {
-			t.Errorf("%s: %v", ext, err)
+			t.Errorf("abuse 47: %s: %v", ext, err)
 		}
 		if _, _, err := extract(t, raw, ext, false); resource.CodeOf(err) != resource.TooLarge {
-			t.Errorf("%s: %v", ext, err)
+			t.Errorf("abuse 47: %s: %v", ext, err)
 		}
 	}
 	if _, err := inspect(zipOf(t, member{name: "zeros", body: strings.Repeat("\x00", 900<<10)}), ".zip"); err != nil {

@@ -32,7 +32,7 @@ func TestTheWorkerAloneIsNoDeployment(t *testing.T) {
 	m.send(p, 10)
 	m.fold(p, rollout.Event{At: 20, Kind: rollout.Gone, Member: "Machines-web1", By: "deleted by ann"})
 	m.end(p, 40, m.send(p, 30)[0], rollout.OutcomeSucceeded)
-	want(t, "end", fmt.Sprint(m.finished), "[Failed]")
+	want(t, "I3: end", fmt.Sprint(m.finished), "[Failed]")
 }
 
 // A chosen machine that is no longer in scope at the start (deleted, disabled,

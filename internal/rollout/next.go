@@ -208,6 +208,7 @@ func (t *turn) drained(step *StepRow) bool { return step.Exhausted || step.Stopp
 // machines than the step tolerates stop its remaining windows.
 func (t *turn) admit(step *StepRow) {
 	spec := &t.p.Steps[step.Index]
+	//guard:window I8: no more machines are worked on at once than the window holds; less `spec.Window.Size(step.Scope)`, with `1 << 20`
 	room := spec.Window.Size(step.Scope)
 	for !t.drained(step) && step.Active < room {
 		if t.looked >= piece {
@@ -386,8 +387,10 @@ func (t *turn) verdict() State {
 	switch {
 	case row.Failures > 0:
 		row.Error = "The rollout failed: see the failed steps."
+	//guard:silent I3: a machine that did not answer does not have the release; seen by ./internal/rollout TestASilentMachineDoesNotHangTheRollout
 	case silent:
 		row.Error = fmt.Sprintf("%d machines did not answer and do not have the release.", row.Unavailable)
+	//guard:nobody I3: a release that runs nowhere was not deployed; seen by ./internal/rollout TestTheWorkerAloneIsNoDeployment
 	case nobody:
 		row.Error = "No machine that took part is left: nothing was deployed."
 	default:

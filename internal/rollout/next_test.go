@@ -2,6 +2,7 @@ package rollout_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -195,7 +196,7 @@ func TestASilentMachineDoesNotHangTheRollout(t *testing.T) {
 			if m.row.Warnings == 0 {
 				t.Error("no warning")
 			}
-			want(t, "end", fmt.Sprint(m.finished), fmt.Sprintf("[%s]", tc.end))
+			want(t, "I3: end", fmt.Sprint(m.finished), fmt.Sprintf("[%s]", tc.end))
 		})
 	}
 }
@@ -264,7 +265,7 @@ func TestOnlyNotStartedIsRetried(t *testing.T) {
 		m.fold(p, rollout.Event{At: 1020, Kind: rollout.Timer})
 		m.send(p, 1030)
 		if got := len(m.attempts); got != tries {
-			t.Errorf("%s: %d attempts, want %d", outcome, got, tries)
+			t.Errorf("I2: %s: %d attempts, want %d", outcome, got, tries)
 		}
 	}
 }
@@ -311,8 +312,59 @@ func TestSuccessNeedsTheRightReceipt(t *testing.T) {
 			m.join(p, machines("web", 1)...)
 			id := m.send(p, 10)[0]
 			m.fold(p, rollout.Event{At: 20, Kind: rollout.Ended, Attempt: id, End: &rollout.End{Outcome: rollout.OutcomeSucceeded, Receipt: tc.change(good(id))}})
-			want(t, "end", fmt.Sprint(m.finished), fmt.Sprintf("[%s]", tc.end))
+			want(t, "I3: end", fmt.Sprint(m.finished), fmt.Sprintf("[%s]", tc.end))
 		})
+	}
+}
+
+// I7, fault 17: what is said of an attempt after it has its outcome changes
+// nothing.
+func TestTheFirstOutcomeCounts(t *testing.T) {
+	t.Parallel()
+	p := plan(step("deploy", "web"))
+	m := newMemory("ServerTasks-1")
+	m.join(p, machines("web", 2)...)
+	ids := m.send(p, 10)
+	m.end(p, 20, ids[0], rollout.OutcomeFailed)
+	m.end(p, 30, ids[0], rollout.OutcomeSucceeded)
+	if got := m.attempts[ids[0]]; got.Outcome != rollout.OutcomeFailed {
+		t.Errorf("I7: an attempt that had failed is %s", got.Outcome)
+	}
+	m.end(p, 40, ids[1], rollout.OutcomeSucceeded)
+	want(t, "I7: end", fmt.Sprint(m.finished), "[Failed]")
+}
+
+// The same events give the same rows, effects and bytes to send, in the same
+// order: on any node, at any time (I15).
+func TestTheSameHistoryGivesTheSameState(t *testing.T) {
+	t.Parallel()
+	history := func() string {
+		shout := action("shout")
+		shout.Properties = map[string]string{"a": "1", "b": "2", "c": "3", "d": "4", "e": "5", "f": "6"}
+		p := plan(step("deploy", "web", shout), step("announce", "web"))
+		p.BuiltIns = map[string]string{"x": "1", "y": "2", "z": "3"}
+		m := newMemory("ServerTasks-1")
+		m.join(p, machines("web", 100)...)
+		sent := m.send(p, 10)
+		for i, outcome := range []rollout.Outcome{rollout.OutcomeSucceeded, rollout.OutcomeFailed, rollout.OutcomeNotStarted, rollout.OutcomeUnknown} {
+			m.end(p, 20, sent[i], outcome)
+		}
+		for _, at := range []int64{3000, 200_000} {
+			m.fold(p, rollout.Event{At: at, Kind: rollout.Timer})
+		}
+		m.fold(p, rollout.Event{At: 300_000, Kind: rollout.Cancel, By: "ann"})
+		var out strings.Builder
+		fmt.Fprintln(&out, m.row, m.steps, m.members, m.starts, m.cancels, m.notes, m.cells)
+		for _, id := range slices.Sorted(maps.Keys(m.attempts)) {
+			fmt.Fprintln(&out, m.attempts[id])
+		}
+		return out.String()
+	}
+	first := history()
+	for range 5 {
+		if again := history(); again != first {
+			t.Fatalf("I15: the same history gave\n%s\nand then\n%s", first, again)
+		}
 	}
 }
 

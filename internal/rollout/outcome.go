@@ -10,6 +10,7 @@ func (t *turn) ended(id string, end *End) {
 		return
 	}
 	t.do(Effect{Kind: ForgetAttempt, Attempt: id, Machine: a.Executor})
+	//guard:one-outcome I7: the first outcome of an attempt is its outcome; seen by ./internal/rollout TestTheFirstOutcomeCounts
 	if a.Outcome != OutcomeNone {
 		return
 	}
@@ -21,6 +22,7 @@ func (t *turn) ended(id string, end *End) {
 	}
 	c.Ran = c.Ran || a.Outcome != OutcomeNotStarted
 	spec := &t.p.Steps[c.Step].Actions[c.Action]
+	//guard:receipt I3: a package counts as installed only with its receipt; seen by ./internal/rollout TestSuccessNeedsTheRightReceipt
 	if a.Outcome == OutcomeSucceeded && spec.Receipt {
 		if problem := wrongReceipt(spec, a, end.Receipt); problem != "" {
 			a.Outcome, a.Reason = OutcomeFailed, problem
@@ -66,8 +68,10 @@ func wrongReceipt(spec *Action, a *Attempt, r *Receipt) string {
 	switch {
 	case r == nil:
 		return "the agent sent no receipt for the installed package"
+	//guard:receipt-attempt I3: the receipt is of this attempt; seen by ./internal/rollout TestSuccessNeedsTheRightReceipt
 	case r.Attempt != a.ID:
 		return fmt.Sprintf("the receipt is for attempt %q", r.Attempt)
+	//guard:receipt-package I3: the receipt is for the package of the release; seen by ./internal/rollout TestSuccessNeedsTheRightReceipt
 	case r.PackageSHA256 != want.SHA256:
 		return fmt.Sprintf("the package on the machine has digest %q, the release has %q", r.PackageSHA256, want.SHA256)
 	case r.Tree == "" || r.InstallDir == "":
@@ -149,6 +153,7 @@ func (t *turn) retries(c *Cell, outcome Outcome) bool {
 	case OutcomeFailed, OutcomeTimedOut:
 		return c.Retried < spec.Retries
 	case OutcomeUnknown:
+		//guard:unknown-asks I2: an unknown end is tried again only where the action may run twice; less `spec.Idempotent && `; seen by ./internal/rollout TestOnlyNotStartedIsRetried
 		return spec.Idempotent && c.Retried < max(spec.Retries, unknownTries)
 	case OutcomeNone, OutcomeSucceeded, OutcomeCanceled, OutcomeNotStarted:
 	}

@@ -180,6 +180,7 @@ func (w *Working) overlay(stored []Cell, match func(*Cell) bool, order func(a, b
 			found[c.CellKey] = c
 		}
 	}
+	//guard:same-order I15: cells are worked on in one order; less `slices.SortedFunc(maps.Values(found), order)`, with `slices.Collect(maps.Values(found))`; seen by ./internal/rollout TestTheSameHistoryGivesTheSameState
 	return slices.SortedFunc(maps.Values(found), order)
 }
 

@@ -42,7 +42,7 @@ func TestBoxIsBoundToItsPlace(t *testing.T) {
 	}
 	for _, at := range [][3]string{{"Feed", "Feeds-2", "Password"}, {"Feed", "Feeds-1", "SecretKey"}, {"User", "Feeds-1", "Password"}, {"Fee", "dFeeds-1", "Password"}} {
 		if _, err := ring.Open(at[0], at[1], at[2], box); !errors.Is(err, secret.ErrOpen) {
-			t.Errorf("%v: %v", at, err)
+			t.Errorf("I10: opens at %v: %v", at, err)
 		}
 	}
 	for i := range box {

@@ -56,6 +56,7 @@ func DropForgets(tx *Tx, machine string) error {
 // current epoch: read in the transaction that marks it sent (design 5.5).
 func Deliverable(tx *Tx, d *Delivery) (bool, error) {
 	var n int
+	//guard:epoch-effect I4: an effect counts only under the epoch that its rollout has now; less `AND r.epoch = e.epoch`; seen by ./internal/store TestAFormerOwnersEffectIsNotDelivered
 	err := tx.queryRow(`SELECT COUNT(*) FROM effect e JOIN rollout r ON r.id = e.rollout_id AND r.epoch = e.epoch
 		WHERE e.rollout_id = $1 AND e.seq = $2 AND e.n = $3 AND e.epoch = $4`, d.Rollout, d.Seq, d.N, d.Epoch).Scan(&n)
 	if err != nil {
@@ -108,6 +109,7 @@ type ClosedAttempt struct {
 // It is nil when there is none of that id, when it is not the machine's
 // (abuse 8), and while it is open.
 func FindClosedAttempt(tx *Tx, machine, attempt string) (*ClosedAttempt, error) {
+	//guard:own-attempt abuse 8: an agent claims no other machine's attempt; less ` AND a.executor = $2`, with ` AND $2 = $2`; seen by ./internal/gateway TestClaimsAnotherAttempt
 	list, err := readRows(tx, "attempt "+attempt, `SELECT a.rollout_id, r.epoch, a.outcome FROM attempt a JOIN rollout r ON r.id = a.rollout_id
 		WHERE a.id = $1 AND a.executor = $2 AND a.outcome <> ''`,
 		func(r *sql.Rows, c *ClosedAttempt) error { return r.Scan(&c.Rollout, &c.Epoch, &c.Outcome) }, attempt, machine)

@@ -27,6 +27,7 @@ func (t *Turn) Finish(p *rollout.Plan, row *rollout.Row) {
 			rollout.Succeeded: TaskSuccess, rollout.Failed: TaskFailed, rollout.Canceled: TaskCanceled,
 		}[row.State]
 		task.CompletedTime, task.HasWarnings, task.Error, task.WaitsFor = t.Now(), row.Warnings > 0, row.Error, ""
+		//guard:audit-end I11: the end of a task and its record in the audit are one transaction; seen by ./internal/store TestTheEndOfATaskIsAudited
 		t.audit(task, resource.EventTaskStateChanged, row.Error)
 	})
 	t.fail("free lock", FreeLock(t.tx, t.id))
@@ -135,6 +136,7 @@ func CancelTask(tx *Tx, id, by string) error {
 		return err
 	}
 	switch {
+	//guard:end-is-end I7: what has ended is not canceled; seen by ./internal/store TestAnEndIsAnEnd
 	case task.State.Completed():
 		return resource.Errorf(resource.PreconditionFailed, "The task '%s' has already ended (%s); there is nothing to cancel.", id, task.State)
 	case task.State == TaskQueued:

@@ -94,6 +94,7 @@ func OpenSession(tx *Tx, s *Session) error {
 // CloseSession records the end of a link, unless a newer one has replaced it.
 func CloseSession(tx *Tx, machine string, generation int64, state SessionState, reason string) error {
 	now := tx.Now().UnixMilli()
+	//guard:generation-close fault 16: a link that was replaced does not end the one that replaced it; less ` AND generation = $2`, with ` AND $2 = $2`; seen by ./internal/store TestAnOldLinkWritesNothing
 	result, err := tx.exec(`UPDATE agent_session SET state = $3, lost_at = $4, reason = $5 WHERE machine_id = $1 AND generation = $2 AND state = 'Connected'`,
 		machine, generation, state, now, reason)
 	if err != nil {
@@ -110,6 +111,7 @@ func CloseSession(tx *Tx, machine string, generation int64, state SessionState, 
 // is no longer this link's: a newer one has replaced it, or the session was
 // written off.
 func HeardFrom(tx *Tx, machine string, generation int64) (bool, error) {
+	//guard:generation fault 16: a link that was replaced does not keep the session up; less ` AND generation = $2`, with ` AND $2 = $2`; seen by ./internal/store TestAnOldLinkWritesNothing
 	result, err := tx.exec(`UPDATE agent_session SET heard_at = $3 WHERE machine_id = $1 AND generation = $2 AND state = 'Connected'`, machine, generation, tx.Now().UnixMilli())
 	if err != nil {
 		return false, fmt.Errorf("note heard from %s: %w", machine, err)
@@ -155,6 +157,7 @@ type Delivery struct {
 // rollout's: what a former owner left behind is not sent (design 5.5). Starts
 // come last, for they may wait long, and of each kind the oldest first.
 func Deliveries(tx *Tx, machine string, n int) ([]Delivery, error) {
+	//guard:epoch-read I4: effects of a former owner are not even read; less `AND r.epoch = e.epoch`; seen by ./internal/store TestAFormerOwnersEffectIsNotDelivered
 	return readRows(tx, "effects", `SELECT e.rollout_id, e.seq, e.n, e.epoch, e.kind, e.attempt, e.machine, e.grace_ms
 		FROM effect e JOIN rollout r ON r.id = e.rollout_id AND r.epoch = e.epoch
 		WHERE e.machine = $1 ORDER BY CASE e.kind WHEN 'Start' THEN 1 ELSE 0 END, e.rollout_id, e.seq, e.n LIMIT $2`,
@@ -167,6 +170,7 @@ func Deliveries(tx *Tx, machine string, n int) ([]Delivery, error) {
 // it is no longer proved not to have started. It says false when the start was
 // withdrawn meanwhile.
 func MarkSent(tx *Tx, attempt string) (bool, error) {
+	//guard:mark-sent I2: an attempt that has its outcome is not sent; less ` AND outcome = ''`; seen by ./internal/store TestAWithdrawnStartIsNotSent
 	result, err := tx.exec(`UPDATE attempt SET sent_at = CASE WHEN sent_at = 0 THEN $2 ELSE sent_at END WHERE id = $1 AND outcome = ''`, attempt, tx.Now().UnixMilli())
 	if err != nil {
 		return false, fmt.Errorf("mark %s sent: %w", attempt, err)
@@ -205,6 +209,7 @@ func Render(tx *Tx, attempt string) (payload *rollout.Payload, id string, err er
 	if t.err != nil || !found {
 		return nil, "", errors.Join(fmt.Errorf("read member %s of attempt %s", a.Cell.Member, attempt), t.err)
 	}
+	//guard:payload-hash I9: an attempt is sent what its row promises, or nothing; seen by ./internal/store TestAnotherPayloadIsNotSent
 	if got := payload.Hash(); got != a.PayloadHash {
 		return nil, "", fmt.Errorf("payload of attempt %s has hash %s, its row says %s", attempt, got, a.PayloadHash)
 	}

@@ -180,6 +180,7 @@ func TakeResponsibility(tx *Tx, id, user, name string) error {
 // transaction. The first one wins; any other is a Conflict (abuse 95).
 func AnswerInterruption(tx *Tx, i *Interruption, guidance rollout.Guidance, notes string) error {
 	now := tx.Now().UnixMilli()
+	//guard:first-answer abuse 95: a question is answered once; less `answered_at = 0 AND `; seen by ./internal/store TestTheFirstAnswerCounts
 	result, err := tx.exec(`UPDATE interruption SET answer = $2, notes = $3, answered_at = $4
 		WHERE id = $1 AND answered_at = 0 AND closed_at = 0 AND responsible = $5`, i.ID, guidance, notes, now, i.Responsible)
 	if err != nil {

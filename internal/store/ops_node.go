@@ -47,6 +47,7 @@ func StartNode(tx *Tx, node, version string) (owner string, err error) {
 // RenewLease extends the lease of this run of the node; ErrFenced when a newer
 // one has begun.
 func RenewLease(tx *Tx, owner string) error {
+	//guard:lease I4: a former life of a node renews no lease; less `id || '/' || epoch = $1`, with `$1 LIKE id || '/%'`; seen by ./internal/store TestAFormerLifeRenewsNoLease
 	result, err := tx.exec(`UPDATE node SET lease_until = $2 WHERE id || '/' || epoch = $1`, owner, tx.Now().UnixMilli()+leaseMS)
 	if err != nil {
 		return fmt.Errorf("renew lease of %s: %w", owner, err)
@@ -177,6 +178,7 @@ func TakeOver(tx *Tx, owner string) ([]Owned, error) {
 }
 
 func restamp(tx *Tx, id string, epoch int64) error {
+	//guard:restamp fault 3: what a former owner left to be sent is sent by the next one; less `WHERE rollout_id = $1`, with `WHERE rollout_id = $1 AND 1 = 0`; seen by ./internal/store TestAFormerOwnersEffectIsNotDelivered
 	if _, err := tx.exec(`UPDATE effect SET epoch = $2 WHERE rollout_id = $1`, id, epoch); err != nil {
 		return fmt.Errorf("re-stamp effects of %s: %w", id, err)
 	}
@@ -186,6 +188,7 @@ func restamp(tx *Tx, id string, epoch int64) error {
 // Unpark gives a parked rollout an owner, as TakeOver does. ErrFenced says that
 // another node was faster.
 func Unpark(tx *Tx, o Owned, owner string) (epoch int64, err error) {
+	//guard:unpark I4: of two nodes that find a parked rollout one takes it; less ` AND epoch = $3`, with ` AND $3 = $3`; seen by ./internal/store TestAParkedRolloutIsTakenOnce
 	err = tx.queryRow(`UPDATE rollout SET owner = $2, epoch = epoch + 1 WHERE id = $1 AND owner = '' AND epoch = $3 RETURNING epoch`,
 		o.ID, owner, o.Epoch).Scan(&epoch)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -208,6 +211,7 @@ func (t *Turn) Park() {
 // DueRollouts are the rollouts of the owner and those of nobody with something
 // to do: a report in the inbox, or a timer that is due.
 func DueRollouts(tx *Tx, owner string, n int) ([]Owned, error) {
+	//guard:timers I13: a rollout goes on when a time has come that it waits for; less `wake_at <= $2`, with `wake_at <= $2 AND 1 = 0`
 	return readRows(tx, "due rollouts", `SELECT id, epoch, owner = '' FROM rollout WHERE (owner = $1 OR owner = '' AND state <> 'Queued') AND `+known()+`
 		AND id IN (SELECT rollout_id FROM inbox UNION SELECT id FROM rollout WHERE wake_at > 0 AND wake_at <= $2) ORDER BY id LIMIT $3`,
 		scanOwned, owner, tx.Now().UnixMilli(), n)

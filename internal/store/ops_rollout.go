@@ -51,6 +51,7 @@ func LoadPlan(tx *Tx, id string) (*rollout.Plan, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, resource.Missing(id)
 	}
+	//guard:plan-hash I9: the plan that runs is the one that was approved; seen by ./internal/store TestAChangedPlanIsRefused
 	if sum := sha256.Sum256([]byte(text)); err == nil && hex.EncodeToString(sum[:]) != want {
 		return nil, resource.Errorf(resource.PreconditionFailed, "The plan of %s was changed in the database after it was approved; it does not run. Cancel the task and deploy again.", id)
 	}
@@ -88,6 +89,7 @@ func Post(tx *Tx, id, key string, event rollout.Event, boxes map[int][]byte) err
 	if err != nil {
 		return fmt.Errorf("marshal event for %s: %w", id, err)
 	}
+	//guard:inbox-once I7: a report that comes twice counts once; less `VALUES ($1,$2,$3,$4)`, with `VALUES ($1,$2 || (SELECT COALESCE(MAX(n), 0) FROM inbox),$3,$4)`; seen by ./internal/store TestAReportCountsOnce
 	_, err = tx.exec(`INSERT INTO inbox (rollout_id, dedup_key, json, boxes) VALUES ($1,$2,$3,$4)
 		ON CONFLICT (rollout_id, dedup_key) DO NOTHING`, id, key, string(text), jsonOrEmpty(boxes))
 	if err != nil {
@@ -145,6 +147,7 @@ func (t *Turn) Withdraw(attempt string) {
 	var sent int64
 	err := t.tx.queryRow(`SELECT sent_at FROM attempt WHERE id = $1`, attempt).Scan(&sent)
 	t.fail("withdraw", err)
+	//guard:withdraw I2: an attempt that may have been sent is not withdrawn; seen by ./internal/store TestAWithdrawnStartIsNotSent
 	if sent != 0 {
 		t.fail("withdraw", fmt.Errorf("attempt %s was sent meanwhile", attempt))
 	}
@@ -192,6 +195,7 @@ func (t *Turn) grantNext(machine string, at int64) *Grant {
 		return nil
 	}
 	var g Grant
+	//guard:slot I8: a machine is given to one at a time; less `AND NOT EXISTS (SELECT 1 FROM slot WHERE machine = $1 AND granted_at > 0)`; seen by ./internal/store TestAMachineHasOneHolder
 	err := t.tx.returning(`UPDATE slot SET granted_at = $2 WHERE n = (SELECT MIN(n) FROM slot WHERE machine = $1)
 		AND NOT EXISTS (SELECT 1 FROM slot WHERE machine = $1 AND granted_at > 0)
 		RETURNING rollout_id, step, action, member`, []any{machine, at}, &g.Rollout, &g.Cell.Step, &g.Cell.Action, &g.Cell.Member)

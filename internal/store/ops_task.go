@@ -232,6 +232,7 @@ func LockKey(p *rollout.Plan) string {
 
 // TakeLock takes a task's lock, or says who holds it and since when.
 func TakeLock(tx *Tx, key, task string) (holder string, since int64, err error) {
+	//guard:task-lock-taken I8: a lock that is held is not taken over; less `DO NOTHING`, with `DO UPDATE SET task_id = excluded.task_id`; seen by ./internal/store TestALockHasOneHolder
 	if _, err := tx.exec(`INSERT INTO task_lock (lock_key, task_id, since) VALUES ($1,$2,$3) ON CONFLICT (lock_key) DO NOTHING`,
 		key, task, tx.Now().UnixMilli()); err != nil {
 		return "", 0, fmt.Errorf("lock %s: %w", key, err)

@@ -31,10 +31,13 @@ var _ rollout.Rows = (*Turn)(nil)
 // OpenTurn fences the rollout for the owner: the first statement of a turn's
 // transaction. ErrFenced means that nothing may be written.
 func OpenTurn(tx *Tx, id, owner string, epoch int64) (*Turn, error) {
+	//guard:owner I4: a rollout is written by the node that owns it; less `owner = $2 AND epoch = $3`, with `(owner = $2 AND epoch = $3 OR 1 = 1)`
+	//guard:epoch-turn I4: nor by its owner under another epoch; less `epoch = $3`, with `epoch + $3 = $3 + epoch`; seen by ./internal/store TestOnlyTheOwnerTakesATurn
 	result, err := tx.exec(`UPDATE rollout SET wake_at = 0 WHERE id = $1 AND owner = $2 AND epoch = $3`, id, owner, epoch)
 	if err != nil {
 		return nil, fmt.Errorf("fence rollout %s: %w", id, err)
 	}
+	//guard:step-down I4: who finds no row of his own steps down; less `n != 1`, with `n < 0`
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
 		return nil, errors.Join(ErrFenced, err)
 	}

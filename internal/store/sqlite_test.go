@@ -287,7 +287,7 @@ func TestChangedAuditIsFound(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := db.Read(t.Context(), store.VerifyAudit); resource.CodeOf(err) != resource.PreconditionFailed {
-				t.Errorf("%v", err)
+				t.Errorf("I11: %s is not found: %v", name, err)
 			}
 		})
 	}

@@ -113,7 +113,7 @@ func TestBudgets(t *testing.T) {
 			text, err := c.set.Evaluate(c.text)
 			budget, ok := errors.AsType[*template.BudgetError](err)
 			if !ok || budget.What != c.what || text != "" {
-				t.Errorf("error %v, %d bytes; want the budget of %s", err, len(text), c.what)
+				t.Errorf("abuse 62: error %v, %d bytes; want the budget of %s", err, len(text), c.what)
 			}
 		})
 	}

@@ -185,6 +185,7 @@ func (c *Candidate) Match(ctx *Context) (s Specificity, missed Dimension, ok boo
 		if len(check.scoped) == 0 {
 			continue
 		}
+		//guard:scope I10: a value is for the machines, steps and environments of its scope; seen by ./internal/variables TestWhatDoesNotApply
 		if !contains(check.scoped, check.actual) {
 			return 0, check.dimension, false
 		}

@@ -126,7 +126,7 @@ func TestWhatDoesNotApply(t *testing.T) {
 		},
 	} {
 		if _, missed, ok := c.candidate.Match(&c.ctx); ok || missed != c.missed {
-			t.Errorf("%s: applies %v, missed %v", name, ok, missed)
+			t.Errorf("I10: %s: applies %v, missed %v", name, ok, missed)
 		}
 		if got := variables.Resolve([]variables.Candidate{c.candidate}, c.ctx); len(got.Choices) > 0 {
 			t.Errorf("%s: chosen", name)

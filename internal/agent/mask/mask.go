@@ -26,6 +26,7 @@ type Log struct {
 
 // New makes a Log that masks the secrets.
 func New(secrets []string) *Log {
+	//guard:mask abuse 69: no secret is in a log; less `newAutomaton(secrets)`, with `newAutomaton(nil)`; seen by ./internal/agent/mask TestMask
 	return &Log{secrets: secrets, auto: newAutomaton(secrets)}
 }
 

@@ -64,7 +64,7 @@ func TestMask(t *testing.T) {
 	}
 	for name, c := range cases {
 		if got, _ := run(c.secrets, c.pieces...); got != c.want {
-			t.Errorf("%s: got %q, want %q", name, got, c.want)
+			t.Errorf("abuse 69: %s: got %q, want %q", name, got, c.want)
 		}
 		whole := strings.Join(c.pieces, "")
 		var bytewise []string

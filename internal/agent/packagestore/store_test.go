@@ -95,7 +95,7 @@ func TestBrokenTransfers(t *testing.T) {
 		h := header("hello world")
 		err := s.Put(t.Context(), h, chunks(parts...))
 		if err == nil {
-			t.Errorf("%s: no error", name)
+			t.Errorf("I9: %s: no error", name)
 		}
 		var mismatch *packagestore.MismatchError
 		if errors.As(err, &mismatch) != (name == "other bytes") {
@@ -154,7 +154,7 @@ func TestAlteredPackage(t *testing.T) {
 		_, err = s.Open(h.Sha256)
 		var mismatch *packagestore.MismatchError
 		if !errors.As(err, &mismatch) || mismatch.Want != h.Sha256 || mismatch.Got != header("hello w0rld").Sha256 {
-			t.Error(err)
+			t.Errorf("abuse 55: an altered package is opened: %v", err)
 		}
 		if missing, err := s.Missing([]string{h.Sha256}); len(missing) != 1 || err != nil {
 			t.Error(missing, err)

@@ -246,6 +246,7 @@ CREATE TABLE rollout_event (
   at BIGINT NOT NULL,
   kind TEXT NOT NULL,
   json TEXT NOT NULL,
+  -- guard:sequence I15: the history of a rollout has one event per number; less `PRIMARY KEY (rollout_id, seq)`, with `CHECK (seq > 0)`; seen by ./internal/store TestANumberOfTheHistoryIsGivenOnce
   PRIMARY KEY (rollout_id, seq)
 );
 
@@ -283,6 +284,7 @@ CREATE TABLE slot (
   granted_at BIGINT NOT NULL,
   UNIQUE (rollout_id, step, action, member)
 );
+-- guard:slot-index I8: nor does the database let a machine have two holders; less `UNIQUE INDEX`, with `INDEX`; seen by ./internal/store TestAMachineHasOneHolder
 CREATE UNIQUE INDEX slot_holder ON slot (machine) WHERE granted_at > 0;
 CREATE INDEX slot_queue ON slot (machine, n);
 
