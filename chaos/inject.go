@@ -53,12 +53,12 @@ func (r *run) inject(ctx context.Context) {
 // that is long enough, else a share of what there is to kill.
 func (r *run) pointsOf(in fail.Process) (list []fail.Place) {
 	for _, p := range fail.Places() {
-		if p.In == in && !(p.Unknown && r.small()) && !(p.Nodes && len(r.nodes) == 1) {
+		if _, met := r.places[p.Name]; met && p.In == in && !(p.Unknown && r.small()) {
 			list = append(list, p)
 		}
 	}
 	r.rng.shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	if all := len(fail.Places()); r.budget < 2*all {
+	if all := len(r.places); r.budget < 2*all {
 		list = list[:min(len(list), max(1, r.budget*len(list)/(2*all)))]
 	}
 	return list
@@ -186,7 +186,7 @@ const (
 
 func meetingOf(name fail.Name) meeting {
 	for m, names := range map[meeting][]fail.Name{
-		once:      {fail.BlobWritten, fail.BlobRenamed, fail.Packages, fail.PackageSent, fail.Canceled, fail.Claiming, fail.Claimed},
+		once:      {fail.BlobWritten, fail.BlobRenamed, fail.BlobUpload, fail.BlobUploaded, fail.Packages, fail.PackageSent, fail.Canceled, fail.Claiming, fail.Claimed},
 		onStart:   {fail.TakingOver, fail.TookOver, fail.JournalReplace, fail.JournalReplaced, fail.Incarnation, fail.QueryAnswer},
 		onReturn:  {fail.Asked, fail.SessionOpen},
 		onRevoke:  {fail.Revoking},
@@ -394,7 +394,7 @@ const cutRecords = 24
 // injectCuts goes through the records of the links of busy agents, both ways.
 func (r *run) injectCuts(ctx context.Context) {
 	var sweep []cut
-	for pause(ctx, r.rng.between(r.gap()/3, r.gap())) {
+	for pause(ctx, r.rng.between(500*time.Millisecond, time.Second)) {
 		if len(sweep) == 0 {
 			for place := 1; place <= cutRecords; place++ {
 				for _, back := range []bool{false, true} {

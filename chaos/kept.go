@@ -22,8 +22,8 @@ type kept struct {
 	env     []string
 	log     string
 	failDir string
-	// down is how long it stays down at most after a death.
-	down time.Duration
+	// down is how long it stays down after a death.
+	down func() time.Duration
 
 	mu        sync.Mutex
 	p         *process
@@ -54,7 +54,7 @@ func (k *kept) keep(ctx context.Context) {
 		if !k.scan(ctx) && !k.excused() {
 			k.r.endedByItself(k.name, k.tail())
 		}
-		pause(ctx, k.r.rng.upTo(k.down))
+		pause(ctx, k.down())
 	}
 }
 
@@ -83,6 +83,7 @@ func (k *kept) kill() bool {
 		return false
 	}
 	k.killed, k.pausedTo = true, time.Time{}
+	k.r.takeovers.gone(k.name, time.Now())
 	k.p.signal(syscall.SIGKILL)
 	return true
 }
@@ -93,6 +94,9 @@ func (k *kept) pauseFor(ctx context.Context, d time.Duration) bool {
 	defer k.mu.Unlock()
 	if k.p == nil || k.p.ended() || k.killed || time.Now().Before(k.pausedTo) {
 		return false
+	}
+	if d >= longPause {
+		k.r.takeovers.gone(k.name, time.Now())
 	}
 	k.p.signal(syscall.SIGSTOP)
 	k.wakeAfter(ctx, d)
@@ -116,6 +120,13 @@ func (k *kept) steady(d time.Duration) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.p != nil && !k.p.ended() && !k.killed && time.Since(k.began) > d && time.Since(k.lastPause) > d
+}
+
+// up says that the process runs.
+func (k *kept) up() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.p != nil && !k.p.ended() && !k.killed && !time.Now().Before(k.pausedTo)
 }
 
 // arm makes the process, or one of its shims, die or stop at the point.
@@ -147,6 +158,9 @@ func (k *kept) scan(ctx context.Context) (died bool) {
 		stopped := strings.HasPrefix(string(how), "stop")
 		if stopped {
 			k.wakeAfter(ctx, k.r.rng.between(longPause, longPause+2*time.Second))
+		}
+		if place.In != fail.Shim {
+			k.r.takeovers.gone(k.name, time.Now())
 		}
 		if place.In != fail.Shim && !stopped {
 			died, k.killed = true, true

@@ -23,13 +23,14 @@ import (
 )
 
 type options struct {
-	slipway string
-	kills   int
-	seed    uint64
-	forms   string
-	agents  int
-	keep    bool
-	verbose bool
+	slipway  string
+	kills    int
+	seed     uint64
+	forms    string
+	postgres string
+	agents   int
+	keep     bool
+	verbose  bool
 }
 
 var errEnough = errors.New("enough")
@@ -40,6 +41,7 @@ func main() {
 	flag.IntVar(&o.kills, "kills", 300, "kills and pauses, over all forms")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of the plan of injections; 0 takes one")
 	flag.StringVar(&o.forms, "forms", "sqlite", "forms of the server, comma-separated")
+	flag.StringVar(&o.postgres, "postgres", os.Getenv("SLIPWAY_TEST_POSTGRES"), "address of a PostgreSQL, for the form postgres")
 	flag.IntVar(&o.agents, "agents", 20, "agents")
 	flag.BoolVar(&o.keep, "keep", false, "keep the folder of a run that was sound")
 	flag.BoolVar(&o.verbose, "v", false, "print each injection")
@@ -81,7 +83,7 @@ func all(ctx context.Context, o options) error {
 			budget: (o.kills + len(forms) - 1) / len(forms), began: time.Now(), out: os.Stderr,
 		}
 		r.t.tally = newTally()
-		failed := r.run(ctx)
+		failed := r.shaped(ctx)
 		killLeftovers(r.dir)
 		total.add(r.t.tally)
 		if err := errors.Join(err, failed); err != nil {
@@ -102,9 +104,25 @@ func all(ctx context.Context, o options) error {
 	return os.RemoveAll(dir)
 }
 
+// shaped makes what the form needs beside the servers, and runs it.
+func (r *run) shaped(ctx context.Context) (err error) {
+	switch r.form {
+	case "sqlite":
+		r.shape = single{}
+	case "postgres":
+		if r.shape, err = newSeveral(ctx, r.o.postgres); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("there is no form %q; name sqlite or postgres", r.form)
+	}
+	return errors.Join(r.run(ctx), r.shape.close())
+}
+
 // run is one form from its first start to the last check.
 func (r *run) run(ctx context.Context) error {
 	r.asked, r.hits, r.projectOf = map[string]bool{}, map[failName]int{}, map[string]*project{}
+	r.takeovers.lost = map[string]*lostNode{}
 	var keeping sync.WaitGroup
 	keepCtx, end := context.WithCancelCause(ctx)
 	defer keeping.Wait()
@@ -119,6 +137,13 @@ func (r *run) run(ctx context.Context) error {
 	for _, p := range r.projects {
 		working.Go(func() { r.order(workCtx, p) })
 	}
+	db, err := r.shape.database(r)
+	if err != nil {
+		return err
+	}
+	if r.shape.nodes() > 1 {
+		working.Go(func() { r.watchOwners(workCtx, db) })
+	}
 	limited, stop := context.WithTimeoutCause(ctx, 3*time.Minute+time.Duration(r.budget)*4*time.Second, errSlow)
 	r.inject(limited)
 	if context.Cause(limited) == errSlow { //nolint:errorlint // this very one
@@ -128,6 +153,10 @@ func (r *run) run(ctx context.Context) error {
 	rest(errEnough)
 	working.Wait()
 	r.calm()
+	r.t.change(func(t *tally) { t.Takeovers = r.takeovers.times })
+	if err := db.Close(); err != nil {
+		return err
+	}
 	tasks, err := r.settle(ctx, 4*time.Minute)
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ const (
 type run struct {
 	o      options
 	form   string
+	shape  shape
 	dir    string
 	key    string
 	budget int // kills and pauses
@@ -47,6 +48,7 @@ type run struct {
 	projectOf map[string]*project // by task
 	ordered   atomic.Int64
 	ended     atomic.Int64
+	takeovers takeovers
 	began     time.Time
 	logFile   *os.File
 	out       io.Writer // of what people should see at once
@@ -105,7 +107,9 @@ func (r *run) setUp(ctx context.Context, keeping *sync.WaitGroup) error {
 	r.shimsHit, r.shimsDead = map[string][]string{}, map[string]bool{}
 	r.places = map[fail.Name]fail.Place{}
 	for _, p := range fail.Places() {
-		r.places[p.Name] = p
+		if p.Only == "" || p.Only == r.shape.form() {
+			r.places[p.Name] = p
+		}
 	}
 	if err := r.startNodes(ctx, keeping); err != nil {
 		return err
@@ -131,20 +135,18 @@ func (r *run) setUp(ctx context.Context, keeping *sync.WaitGroup) error {
 }
 
 func (r *run) startNodes(ctx context.Context, keeping *sync.WaitGroup) error {
-	n := &node{kept: kept{r: r, name: "node-1", in: fail.Server, down: 300 * time.Millisecond}}
-	for _, address := range []*string{&n.address, &n.agentsAddress} {
-		port, err := freePort()
-		if err != nil {
-			return err
+	for i := range r.shape.nodes() {
+		n := &node{kept: kept{r: r, name: fmt.Sprint("node-", i+1), in: fail.Server, down: r.nodeDown}}
+		for _, address := range []*string{&n.address, &n.agentsAddress} {
+			port, err := freePort()
+			if err != nil {
+				return err
+			}
+			*address = "127.0.0.1:" + port
 		}
-		*address = "127.0.0.1:" + port
-	}
-	n.args = []string{
-		"server", "--data", filepath.Join(r.dir, "data"), "--listen", n.address, "--agents", n.agentsAddress, "--node", n.name,
-		"--no-worker", "--log-level", "info",
-	}
-	r.nodes = []*node{n}
-	for _, n := range r.nodes {
+		n.args = append([]string{"server", "--listen", n.address, "--agents", n.agentsAddress, "--node", n.name, "--no-worker"}, r.shape.args(r, i)...)
+		n.env = append([]string{"SLIPWAY_ADMIN_API_KEY=" + r.key}, r.shape.env()...)
+		r.nodes = append(r.nodes, n)
 		if err := r.startNode(ctx, n, keeping); err != nil {
 			return err
 		}
@@ -152,8 +154,16 @@ func (r *run) startNodes(ctx context.Context, keeping *sync.WaitGroup) error {
 	return nil
 }
 
+// nodeDown is how long a node stays down after a death: where there are others,
+// often longer than its lease, so that they take over and not itself.
+func (r *run) nodeDown() time.Duration {
+	if len(r.nodes) > 1 && r.rng.n(2) == 0 {
+		return r.rng.between(9*time.Second, 12*time.Second)
+	}
+	return r.rng.upTo(300 * time.Millisecond)
+}
+
 func (r *run) startNode(ctx context.Context, n *node, keeping *sync.WaitGroup) error {
-	n.env = []string{"SLIPWAY_ADMIN_API_KEY=" + r.key}
 	n.log = filepath.Join(r.dir, "logs", n.name+".log")
 	n.failDir = filepath.Join(r.dir, "fail", n.name)
 	if err := os.MkdirAll(n.failDir, 0o755); err != nil {
@@ -185,7 +195,7 @@ func (r *run) startAgents(ctx context.Context, keeping *sync.WaitGroup) error {
 	}
 	for i := range r.o.agents {
 		a := &agent{group: i % groups, polling: i%3 != 0}
-		a.kept = kept{r: r, name: fmt.Sprintf("m%02d", i), in: fail.Agent, down: time.Second}
+		a.kept = kept{r: r, name: fmt.Sprintf("m%02d", i), in: fail.Agent, down: func() time.Duration { return r.rng.upTo(time.Second) }}
 		a.home = filepath.Join(r.dir, "agents", a.name)
 		a.log = filepath.Join(r.dir, "logs", a.name+".log")
 		a.failDir = filepath.Join(r.dir, "fail", a.name)
@@ -242,8 +252,21 @@ func (r *run) register(ctx context.Context, a *agent, i int, trust string) (err 
 	return listenOn(filepath.Join(a.home, "agent.json"), own)
 }
 
-// agentsAddress is where the i-th agent's next connection goes.
-func (r *run) agentsAddress(int) string { return r.nodes[0].agentsAddress }
+// agentsAddress is where the i-th agent's next connection goes: for every
+// fourth always to the same node, for the others to any that is up, as behind a
+// balancer.
+func (r *run) agentsAddress(i int) string {
+	if i%4 == 0 {
+		return r.nodes[i/4%len(r.nodes)].agentsAddress
+	}
+	first := r.rng.n(len(r.nodes))
+	for j := range r.nodes {
+		if n := r.nodes[(first+j)%len(r.nodes)]; n.up() {
+			return n.agentsAddress
+		}
+	}
+	return r.nodes[first].agentsAddress
+}
 
 // listenOn makes an agent listen elsewhere than where the server dials.
 func listenOn(file, address string) error {

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/resource"
 )
 
@@ -48,6 +49,7 @@ func (s *S3) Put(ctx context.Context, r io.Reader, limit int64) (Ref, error) {
 		return Ref{}, fmt.Errorf("store blob %s: %w", ref.SHA256, err)
 	}
 	head, err := s.head(ctx, ref.SHA256)
+	fail.Point(fail.BlobUpload)
 	switch {
 	case err == nil && aws.ToInt64(head.ContentLength) == ref.Size && strings.Trim(aws.ToString(head.ETag), `"`) == etag(parts):
 		return ref, nil
@@ -58,6 +60,7 @@ func (s *S3) Put(ctx context.Context, r io.Reader, limit int64) (Ref, error) {
 	default:
 		err = s.putParts(ctx, ref.SHA256, parts)
 	}
+	fail.Point(fail.BlobUploaded)
 	if err != nil {
 		return Ref{}, err
 	}

@@ -20,9 +20,18 @@ type Place struct {
 	// Unknown: how the attempt ended cannot be known when its keeper dies here
 	// (faults 9 and 11).
 	Unknown bool
-	// Nodes: only where there are several of them.
-	Nodes bool
+	// Only says where the point is met at all; everywhere when empty.
+	Only Form
 }
+
+// Form is what a server is made of.
+type Form string
+
+// The forms.
+const (
+	OneNode  Form = "one node"      // on SQLite, blobs on its disk
+	AllNodes Form = "several nodes" // on PostgreSQL, blobs on S3-compatible storage
+)
 
 // The points of a server. A transaction's own come three times: begun, about to
 // commit, committed.
@@ -34,6 +43,8 @@ const (
 	LogCommitted   Name = "log.committed"
 	BlobWritten    Name = "blob.written" // the temporary file is durable
 	BlobRenamed    Name = "blob.renamed"
+	BlobUpload     Name = "blob.upload" // all bytes are here, none has been sent
+	BlobUploaded   Name = "blob.uploaded"
 
 	TakingOver Name = "engine.taking-over" // before the commit of the node's new epoch
 	TookOver   Name = "engine.took-over"
@@ -106,24 +117,23 @@ const (
 // Places is the list of all points.
 func Places() []Place {
 	var list []Place
-	add := func(in Process, names ...Name) {
+	add := func(in Process, only Form, names ...Name) {
 		for _, name := range names {
-			list = append(list, Place{Name: name, In: in})
+			list = append(list, Place{Name: name, In: in, Only: only})
 		}
 	}
-	add(Server,
-		StoreBegun, StoreCommit, StoreCommitted, LogCommit, LogCommitted, BlobWritten, BlobRenamed,
+	add(Server, "",
+		StoreBegun, StoreCommit, StoreCommitted, LogCommit, LogCommitted,
 		TakingOver, TookOver, Claiming, Claimed, Turning, Turned,
 		GroupCommit, GroupCommitted, Sent, Answered, Recorded, Asked, Canceled, Packages, PackageSent,
 		OutputIn, OutputKept, OutputAcked, ResultIn, ResultKept, Forgetting, Forgot, SessionOpen, Sealed)
-	add(Agent,
+	add(Server, OneNode, BlobWritten, BlobRenamed)
+	add(Server, AllNodes, Burying, Buried, BlobUpload, BlobUploaded)
+	add(Agent, "",
 		JournalWrite, JournalWritten, JournalSynced, JournalReplace, JournalReplaced, Incarnation, FolderMade,
 		Journaled, Spawned, Handed, StartAnswer, QueryAnswer, Revoking, Running, Ended, Canceling, CancelTold,
 		OutputOut, ResultDue, ResultSent, Forgotten, Removed, PackageWritten, PackageRenamed)
-	add(Shim, ShimBegun, ShimFinished)
-	for _, name := range []Name{Burying, Buried} {
-		list = append(list, Place{Name: name, In: Server, Nodes: true})
-	}
+	add(Shim, "", ShimBegun, ShimFinished)
 	for _, name := range []Name{ShimClaimed, Extracted, Installed, ShimRan, ShimLogged} {
 		list = append(list, Place{Name: name, In: Shim, Unknown: true})
 	}
