@@ -4,16 +4,21 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/slipwayhq/slipway/internal/sim"
 )
@@ -41,6 +46,7 @@ func main() {
 	history := flag.Bool("history", false, "print the history of each run")
 	without := flag.String("without", "", "kinds of faults to leave out, comma-separated")
 	flag.Parse()
+	debug.SetGCPercent(400)
 	t := &total{out: os.Stdout, Injections: map[string]int{}}
 	if err := t.run(*seeds, *from, *history, strings.FieldsFunc(*without, func(r rune) bool { return r == ',' })); err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
@@ -73,50 +79,47 @@ func (t *total) run(seeds int, from uint64, history bool, without []string) erro
 
 // all runs the seeds, as many at once as there are processors.
 func (t *total) all(seeds int, from uint64, history bool, without []string, scratch string) error {
-	next := make(chan uint64)
-	errs := make(chan error, 1)
-	var wait sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wait.Go(func() {
-			for seed := range next {
-				if err := t.one(seed, history, without, scratch); err != nil {
-					select {
-					case errs <- err:
-					default:
-					}
+	var next atomic.Uint64
+	var group errgroup.Group
+	for i := range runtime.GOMAXPROCS(0) {
+		group.Go(func() error {
+			g, err := ground(scratch, fmt.Sprint("ground-", i))
+			if err != nil {
+				return err
+			}
+			for {
+				n := next.Add(1)
+				if n > uint64(seeds) {
+					return g.Close()
+				}
+				if err := t.one(g, from+n-1, history, without); err != nil {
+					return errors.Join(err, g.Close())
 				}
 			}
 		})
 	}
-	for i := range seeds {
-		next <- from + uint64(i)
-	}
-	close(next)
-	wait.Wait()
-	close(errs)
-	return <-errs
+	return group.Wait()
 }
 
-func (t *total) one(seed uint64, history bool, without []string, scratch string) error {
-	folder, err := os.MkdirTemp(scratch, "seed-")
-	if err != nil {
-		return err
+func ground(scratch, name string) (*sim.Ground, error) {
+	folder := filepath.Join(scratch, name)
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return nil, err
 	}
-	r, err := sim.Run(seed, folder, without...)
+	return sim.NewGround(folder)
+}
+
+func (t *total) one(g *sim.Ground, seed uint64, history bool, without []string) error {
+	r, err := g.Run(seed, without...)
 	if err != nil {
 		return fmt.Errorf("seed %d: %w", seed, err)
-	}
-	if err := os.RemoveAll(folder); err != nil {
-		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if history {
 		fmt.Fprintf(t.out, "seed %d\n%s\n", seed, strings.Join(r.History, "\n"))
 	}
-	if t.Seeds++; t.Seeds%500 == 0 {
-		fmt.Fprintf(os.Stderr, "%d seeds, %d violations\n", t.Seeds, t.Violations)
-	}
+	t.Seeds++
 	t.Events, t.Rollouts, t.Succeeded, t.Unknown, t.Hours = t.Events+r.Events, t.Rollouts+r.Rollouts, t.Succeeded+r.Succeeded, t.Unknown+r.Unknown, t.Hours+r.Seconds/3600
 	for kind, n := range r.Faults {
 		t.Injections[kind] += n
@@ -131,12 +134,12 @@ func (t *total) one(seed uint64, history bool, without []string, scratch string)
 
 // explain shows the shortest way that was found to the first violation.
 func (t *total) explain(r *sim.Report, scratch string) {
-	n := 0
-	small, err := sim.Shrink(r, func() (string, error) {
-		n++
-		dir := filepath.Join(scratch, fmt.Sprint("shrink-", n))
-		return dir, os.Mkdir(dir, 0o700)
-	})
+	small := r
+	g, err := ground(scratch, "shrink")
+	if err == nil {
+		small, err = g.Shrink(r)
+		err = errors.Join(err, g.Close())
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 	}

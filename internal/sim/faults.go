@@ -16,13 +16,23 @@ var Kinds = []string{
 	"server's disk full", "shim dies before its marker", "shim killed", "snapshot", "start refused",
 }
 
-// chance is true once in n times while faults are injected, and counts the
+// weigh draws how often each kind of fault happens in this run: some never,
+// some often. Runs that are all alike find less.
+func (w *world) weigh() {
+	w.weight = map[string]int{}
+	for _, kind := range Kinds {
+		w.weight[kind] = [...]int{0, 1, 1, 1, 2, 4}[w.rng.IntN(6)]
+	}
+}
+
+// chance is true about once in n times while faults are injected, and counts the
 // fault then. A fault that is left out takes its draw from the seed all the same.
 func (w *world) chance(fault string, n int) bool {
-	if !slices.Contains(Kinds, fault) {
+	weight, known := w.weight[fault]
+	if !known {
 		panic(fmt.Sprintf("sim: %q is not in the list of faults", fault))
 	}
-	if w.calm || w.rng.IntN(n) != 0 || slices.Contains(w.without, fault) {
+	if w.calm || weight == 0 || w.rng.IntN(n) >= weight || slices.Contains(w.without, fault) {
 		return false
 	}
 	w.faults[fault]++
@@ -31,19 +41,14 @@ func (w *world) chance(fault string, n int) bool {
 }
 
 // Shrink leaves out of a failing run every kind of fault that it does not need
-// to violate the same invariant, and returns the last run that did. folder gives
-// an empty folder for each run.
-func Shrink(failed *Report, folder func() (string, error)) (*Report, error) {
+// to violate the same invariant, and returns the last run that did.
+func (g *Ground) Shrink(failed *Report) (*Report, error) {
 	invariant, _, _ := strings.Cut(failed.Violations[0], ":")
 	for _, kind := range Kinds {
 		if failed.Faults[kind] == 0 {
 			continue
 		}
-		dir, err := folder()
-		if err != nil {
-			return failed, err
-		}
-		r, err := Run(failed.Seed, dir, append(slices.Clone(failed.Without), kind)...)
+		r, err := g.Run(failed.Seed, append(slices.Clone(failed.Without), kind)...)
 		if err != nil {
 			return failed, err
 		}

@@ -45,13 +45,22 @@ func (w *world) startNode(name string) {
 			}
 		}
 		n.p.run(0, n.renew)
-		for {
+		n.turns(a)
+	})
+}
+
+// turns is engine.Run: a round at each wake-up, and one each second.
+func (n *node) turns(a *actor) {
+	looked, at := -1, int64(0)
+	for {
+		if w := n.w; w.commits != looked || w.now-at >= 1000 {
+			looked, at = w.commits, w.now
 			if err := n.eng.Round(n.p.ctx); err != nil {
 				n.trouble("round", err)
 			}
-			a.sleep(w.between(20, 400))
 		}
-	})
+		a.sleep(n.w.between(20, 400))
+	}
 }
 
 // renew keeps the lease; a node that finds a newer epoch of itself ends.
@@ -142,9 +151,11 @@ type records struct{ n *node }
 var errFull = errors.New("database or disk is full")
 
 func (r records) Read(ctx context.Context, f func(*store.Tx) error) error {
-	return r.n.w.db.Read(ctx, f)
+	return r.n.w.db.Read(context.WithoutCancel(ctx), f)
 }
 
+// Write commits, or dies in the attempt. A process that is killed has no use for
+// the end of its context, and the driver would watch it from a goroutine.
 func (r records) Write(ctx context.Context, f func(*store.Tx) error) error {
 	w, n := r.n.w, r.n
 	if n.full {
@@ -161,9 +172,10 @@ func (r records) Write(ctx context.Context, f func(*store.Tx) error) error {
 		n.crash()
 	}
 	before := w.truth.states(n)
-	if err := w.db.Write(ctx, f); err != nil {
+	if err := w.db.Write(context.WithoutCancel(ctx), f); err != nil {
 		return err
 	}
+	w.commits++
 	w.truth.stepped(n, before)
 	w.truth.committed()
 	if w.chance("server killed after a commit", 600) {
@@ -178,7 +190,7 @@ func (r records) Watch(topic string) (<-chan struct{}, func()) { return r.n.w.db
 type logs struct{ n *node }
 
 func (l logs) Length(ctx context.Context, attempt string) (int64, error) {
-	return l.n.w.db.Logs().Length(ctx, attempt)
+	return l.n.w.db.Logs().Length(context.WithoutCancel(ctx), attempt)
 }
 
 func (l logs) Append(ctx context.Context, chunks []store.LogChunk) (map[string]int64, error) {
@@ -188,7 +200,7 @@ func (l logs) Append(ctx context.Context, chunks []store.LogChunk) (map[string]i
 	if l.n.w.chance("server killed before a log commit", 400) {
 		l.n.crash()
 	}
-	committed, err := l.n.w.db.Logs().Append(ctx, chunks)
+	committed, err := l.n.w.db.Logs().Append(context.WithoutCancel(ctx), chunks)
 	if l.n.w.chance("server killed after a log commit", 400) {
 		l.n.crash()
 	}
@@ -216,7 +228,10 @@ type session struct {
 	// sending are the effects on their way, or left alone until then; math.
 	sending   map[string]int64
 	following map[string]bool
+	again     int64 // when one that failed is tried again
 }
+
+const never = 1 << 60
 
 func (s *session) open(a *actor) bool {
 	n, m := s.n, s.l.m
@@ -261,9 +276,12 @@ func (s *session) serve(a *actor) {
 	for _, r := range s.running() {
 		s.resume(r)
 	}
-	lastPing := w.now
+	lastPing, looked := w.now, -1
 	for s.l.up {
-		s.pump()
+		if w.commits != looked || s.again <= w.now {
+			looked = w.commits
+			s.pump()
+		}
 		a.sleep(w.between(20, 300))
 		if w.now-lastPing > 10_000 && s.l.up {
 			lastPing = w.now
@@ -312,6 +330,7 @@ func (s *session) resume(r store.RunningAttempt) {
 
 // pump puts what waits for the machine on its way.
 func (s *session) pump() {
+	s.again = never
 	var list []store.Delivery
 	_ = s.n.core.DB.Read(s.n.p.ctx, func(tx *store.Tx) (err error) {
 		list, err = store.Deliveries(tx, s.l.m.id, 64)
@@ -319,16 +338,18 @@ func (s *session) pump() {
 	})
 	for _, d := range list {
 		key := fmt.Sprint(d.Rollout, "/", d.Seq, "/", d.N)
-		if s.sending[key] > s.n.w.now {
+		if wait := s.sending[key]; wait > s.n.w.now {
+			s.again = min(s.again, wait)
 			continue
 		}
-		s.sending[key] = 1 << 60
+		s.sending[key] = never
 		s.n.p.run(0, func(*actor) {
 			follow, err := s.n.core.Deliver(s.n.p.ctx, s.l, &d)
 			s.sending[key] = 0
 			if err != nil {
 				s.n.trouble("deliver "+string(d.Kind)+" "+d.Attempt, err)
-				s.sending[key] = s.n.w.now + time.Second.Milliseconds()
+				s.again = s.n.w.now + time.Second.Milliseconds()
+				s.sending[key] = s.again
 			}
 			if follow {
 				s.follow(gateway.Work{Attempt: d.Attempt, Rollout: d.Rollout, Machine: d.Machine, Epoch: d.Epoch})

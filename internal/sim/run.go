@@ -1,19 +1,15 @@
 package sim
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/slipwayhq/slipway/internal/blob"
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/rollout"
-	"github.com/slipwayhq/slipway/internal/secret"
 	"github.com/slipwayhq/slipway/internal/store"
 )
 
@@ -39,22 +35,45 @@ type expected struct {
 	mayFail bool
 }
 
+// size is how much of everything a run has. Most runs are small: what matters
+// happens between a few machines, and there can be more of them.
+type size struct {
+	machines, rollouts int
+	storm              int64 // for how long faults are injected, in simulated ms
+}
+
+func (w *world) draw() size {
+	switch n := w.rng.IntN(100); {
+	case n < 65:
+		return size{2 + w.rng.IntN(2), 1 + w.rng.IntN(2), w.between(12_000, 20_000)}
+	case n < 92:
+		return size{3 + w.rng.IntN(3), 2 + w.rng.IntN(3), 30_000}
+	default:
+		return size{5 + w.rng.IntN(5), 4 + w.rng.IntN(4), 60_000}
+	}
+}
+
 const (
-	// stormFor is for how long faults are injected, in simulated ms, and
-	// calmFor how long all may take to end afterwards (I13).
-	stormFor = 45_000
+	// calmFor is how long all may take to end after the last fault, in
+	// simulated ms (I13), and after is for how long one looks on after that.
 	calmFor  = 1_200_000
+	afterAll = 3_000
 	// mostEvents bounds a run that does not end.
 	mostEvents = 400_000
 )
 
-// Run runs one seed in the folder, which is empty, without some kinds of faults.
-func Run(seed uint64, folder string, without ...string) (*Report, error) {
-	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5117)), faults: map[string]int{}, without: without, digest: newDigest()} //nolint:gosec // reproducible by intent
-	w.truth = newTruth(w)
-	if err := w.open(folder); err != nil {
+// Run runs one seed, without some kinds of faults.
+func (g *Ground) Run(seed uint64, without ...string) (*Report, error) {
+	w := &world{
+		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5117)), faults: map[string]int{}, without: without, digest: newDigest(), //nolint:gosec // reproducible by intent
+		Ground: g,
+	}
+	if err := g.reset(w); err != nil {
 		return nil, err
 	}
+	w.truth = newTruth(w)
+	w.weigh()
+	w.size = w.draw()
 	defer w.close()
 	if err := w.populate(); err != nil {
 		return nil, err
@@ -64,29 +83,13 @@ func Run(seed uint64, folder string, without ...string) (*Report, error) {
 		w.after(w.between(0, 3000), m.startAgent)
 	}
 	w.after(w.between(500, 3000), w.trouble)
-	w.after(stormFor, w.becalm)
+	w.after(w.size.storm, w.becalm)
 	for w.step() {
-		if w.done() || w.events > mostEvents || w.now > stormFor+calmFor {
+		if w.done() || w.events > mostEvents || w.now > w.size.storm+calmFor {
 			break
 		}
 	}
 	return w.report(), nil
-}
-
-func (w *world) open(folder string) error {
-	keys, err := secret.Load(folder)
-	if err != nil {
-		return err
-	}
-	ids := 0
-	w.db, err = store.Open(context.Background(), store.Config{
-		Path: folder, Keys: keys, Now: w.clock, NewID: func() string { ids++; return fmt.Sprintf("id-%d", ids) },
-	})
-	if err != nil {
-		return err
-	}
-	w.blobs, err = blob.OpenDisk(filepath.Join(folder, "blobs"))
-	return err
 }
 
 func (w *world) close() {
@@ -98,24 +101,13 @@ func (w *world) close() {
 			m.agent.kill()
 		}
 	}
-	_ = w.db.Close()
 }
 
-// populate makes the machines and queues the rollouts.
+// populate makes the machines and queues the rollouts, some of them later.
 func (w *world) populate() error {
-	ctx := context.Background()
-	var pkg blob.Ref
-	pkg, err := w.blobs.Put(ctx, bytes.NewReader([]byte("a package")), 1<<20)
-	if err != nil {
-		return err
-	}
-	env := &resource.Environment{Document: resource.Document{SpaceID: resource.DefaultSpace}, Name: "Production"}
 	roles := [][]string{{"web"}, {"web"}, {"web"}, {"web", "db"}, {"db"}}
-	return w.db.Write(ctx, func(tx *store.Tx) error {
-		w.machines, w.rollouts = nil, nil // it may run more than once
-		if err := errors.Join(store.Seed(tx, store.Admin{Username: "admin"}), store.Insert(tx, env)); err != nil {
-			return err
-		}
+	err := w.db.Write(context.Background(), func(tx *store.Tx) error {
+		w.machines = nil                          // it may run more than once
 		policy := resource.DefaultMachinePolicy() // one that gives machines up soon
 		policy.SpaceID, policy.Name, policy.IsDefault = resource.DefaultSpace, "Impatient", false
 		policy.PollingRequestQueueTimeout = resource.TimeSpan(time.Duration(5+w.rng.IntN(20)) * time.Second)
@@ -123,8 +115,8 @@ func (w *world) populate() error {
 		if err := store.Insert(tx, policy); err != nil {
 			return err
 		}
-		for i := range 3 + w.rng.IntN(4) {
-			m := &resource.Machine{EnvironmentIDs: []string{env.ID}, Roles: roles[w.rng.IntN(len(roles))]}
+		for i := range w.size.machines {
+			m := &resource.Machine{EnvironmentIDs: []string{w.env}, Roles: roles[w.rng.IntN(len(roles))]}
 			m.SpaceID, m.Name, m.MachinePolicyID = resource.DefaultSpace, fmt.Sprintf("m-%d", i+1), policy.ID
 			m.Endpoint = resource.PollingEndpoint("poll://"+m.Name+"/", fmt.Sprintf("%064d", i+1))
 			if err := store.Insert(tx, m); err != nil {
@@ -132,25 +124,45 @@ func (w *world) populate() error {
 			}
 			w.newMachine(m.ID, m.Name)
 		}
-		for range 2 + w.rng.IntN(3) {
-			if err := w.queueRollout(tx, env.ID, pkg); err != nil {
-				return err
-			}
-		}
 		return nil
 	})
+	w.coming = w.size.rollouts
+	for i := range w.size.rollouts {
+		at := int64(0)
+		if i > 0 && w.rng.IntN(2) == 0 {
+			at = w.between(0, w.size.storm*2/3)
+		}
+		w.after(at, w.queueRollout)
+	}
+	return err
 }
 
-// queueRollout queues a rollout with a plan of its own.
-func (w *world) queueRollout(tx *store.Tx, env string, pkg blob.Ref) error {
+// queueRollout queues a rollout with a plan of its own, as a person does.
+func (w *world) queueRollout() {
+	var e *expected
+	err := w.db.Write(context.Background(), func(tx *store.Tx) (err error) {
+		e, err = w.planned(tx)
+		return err
+	})
+	if err != nil {
+		w.violated("database", "queue a rollout: %v", err)
+		return
+	}
+	w.commits++
+	w.coming--
+	w.rollouts = append(w.rollouts, e)
+	w.say("%s is queued", e)
+}
+
+func (w *world) planned(tx *store.Tx) (*expected, error) {
 	id, err := tx.NextID("ServerTasks")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	project := fmt.Sprintf("Projects-%d", 1+w.rng.IntN(2))
 	plan := &rollout.Plan{
 		Rules: rollout.Rules, Kind: rollout.Deploy, Task: id, Space: rollout.Ref{ID: resource.DefaultSpace},
-		Project: rollout.Ref{ID: project, Name: project}, Environment: rollout.Ref{ID: env, Name: "Production"},
+		Project: rollout.Ref{ID: project, Name: project}, Environment: rollout.Ref{ID: w.env, Name: "Production"},
 		Release: rollout.Ref{ID: "Releases-" + id, Name: "1.0." + id}, SkipUnavailable: w.rng.IntN(2) == 0,
 	}
 	for n := range 1 + w.rng.IntN(3) {
@@ -168,16 +180,15 @@ func (w *world) queueRollout(tx *store.Tx, env string, pkg blob.Ref) error {
 			}
 			if w.rng.IntN(3) == 0 {
 				action.Type, action.Receipt = "Octopus.TentaclePackage", true
-				action.Packages = []rollout.Package{{PackageID: "Shop", Version: "1.0.0", SHA256: pkg.SHA256, Size: pkg.Size, Extension: ".zip", Extract: true}}
+				action.Packages = []rollout.Package{{PackageID: "Shop", Version: "1.0.0", SHA256: w.pkg.SHA256, Size: w.pkg.Size, Extension: ".zip", Extract: true}}
 			}
 			action.RunOnce = len(step.Actions) == 0 && w.rng.IntN(8) == 0
 			step.Actions = append(step.Actions, action)
 		}
 		plan.Steps = append(plan.Steps, step)
 	}
-	task := &store.Task{ID: id, SpaceID: resource.DefaultSpace, Name: string(plan.Kind), State: store.TaskQueued, ProjectID: project, EnvironmentID: env}
-	w.rollouts = append(w.rollouts, &expected{id: id, key: project, mayFail: w.rng.IntN(5) == 0})
-	return errors.Join(store.InsertTask(tx, task), store.InsertRollout(tx, plan))
+	task := &store.Task{ID: id, SpaceID: resource.DefaultSpace, Name: string(plan.Kind), State: store.TaskQueued, ProjectID: project, EnvironmentID: w.env}
+	return &expected{id: id, key: project, mayFail: w.rng.IntN(5) == 0}, errors.Join(store.InsertTask(tx, task), store.InsertRollout(tx, plan))
 }
 
 // trouble is what happens to nodes and machines, again and again.
@@ -228,6 +239,7 @@ func (m *machine) vanish() {
 	m.vanished = true
 	m.w.say("%s: vanishes", m.name)
 	m.w.after(m.w.between(500, 5000), func() {
+		m.w.commits++
 		err := m.w.db.Write(context.Background(), func(tx *store.Tx) error {
 			if err := store.ForgetMachine(tx, m.id, "deleted by admin"); err != nil {
 				return err
@@ -240,7 +252,11 @@ func (m *machine) vanish() {
 
 // cancelOne cancels a rollout as a person does.
 func (w *world) cancelOne() {
+	if len(w.rollouts) == 0 {
+		return
+	}
 	e := w.rollouts[w.rng.IntN(len(w.rollouts))]
+	w.commits++
 	err := w.db.Write(context.Background(), func(tx *store.Tx) error {
 		task, err := store.GetTask(tx, e.id)
 		if err != nil || task.State.Completed() {
@@ -266,13 +282,21 @@ func (w *world) becalm() {
 	}
 }
 
-// done looks now and then whether every rollout has ended.
+// done looks now and then whether every rollout has ended, and for a while on
+// whether all stays so.
 func (w *world) done() bool {
-	if w.events%200 != 0 || !w.calm {
+	if w.over > 0 {
+		return w.now > w.over
+	}
+	if w.events%100 != 0 || w.coming > 0 || w.looked == w.commits {
 		return false
 	}
+	w.looked = w.commits
 	w.truth.inspect()
-	return len(w.truth.ended) == len(w.rollouts)
+	if len(w.truth.ended) == len(w.rollouts) {
+		w.over = w.now + afterAll
+	}
+	return false
 }
 
 func (w *world) report() *Report {
@@ -281,7 +305,7 @@ func (w *world) report() *Report {
 		w.truth.inspect()
 		for _, e := range w.rollouts {
 			if _, ended := w.truth.ended[e.id]; !ended {
-				w.violated("I13", "%s has not ended %d s after the last fault", e.id, (w.now-stormFor)/1000)
+				w.violated("I13", "%s has not ended %d s after the last fault", e.id, (w.now-w.size.storm)/1000)
 			}
 		}
 		if err := w.db.Read(context.Background(), store.VerifyAudit); err != nil {

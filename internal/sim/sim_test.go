@@ -8,14 +8,28 @@ import (
 	"github.com/slipwayhq/slipway/internal/sim"
 )
 
-func run(t *testing.T, seed uint64, without ...string) *sim.Report {
+func newGround(t *testing.T) *sim.Ground {
 	t.Helper()
 	folder, err := sim.Scratch()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	r, err := sim.Run(seed, folder, without...)
+	g, err := sim.NewGround(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return g
+}
+
+func run(t *testing.T, g *sim.Ground, seed uint64, without ...string) *sim.Report {
+	t.Helper()
+	r, err := g.Run(seed, without...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,18 +47,21 @@ func few(seeds uint64) uint64 {
 // Some seeds of each build; `make sim` runs thousands.
 func TestSeeds(t *testing.T) {
 	t.Parallel()
-	for seed := uint64(1); seed <= few(40); seed++ {
-		if r := run(t, seed); len(r.Violations) > 0 {
+	g := newGround(t)
+	for seed := uint64(1); seed <= few(60); seed++ {
+		if r := run(t, g, seed); len(r.Violations) > 0 {
 			t.Errorf("seed %d: %s\n%s", seed, strings.Join(r.Violations, "\n"), strings.Join(r.History, "\n"))
 		}
 	}
 }
 
-// One seed is one run, bit for bit.
+// One seed is one run, bit for bit, whatever ran before it.
 func TestTheSameSeedIsTheSameRun(t *testing.T) {
 	t.Parallel()
-	for seed := uint64(1000); seed < 1000+few(6); seed++ {
-		a, b := run(t, seed), run(t, seed)
+	used, fresh := newGround(t), newGround(t)
+	run(t, used, 999)
+	for seed := uint64(1000); seed < 1000+few(12); seed++ {
+		a, b := run(t, used, seed), run(t, fresh, seed)
 		if a.Fingerprint != b.Fingerprint {
 			for i := range a.History {
 				if i >= len(b.History) || a.History[i] != b.History[i] {

@@ -8,9 +8,6 @@ import (
 	"hash"
 	"math/rand/v2"
 	"time"
-
-	"github.com/slipwayhq/slipway/internal/blob"
-	"github.com/slipwayhq/slipway/internal/store"
 )
 
 // epoch is when every run begins, in unix milliseconds.
@@ -25,18 +22,23 @@ type world struct {
 	seq   int
 	self  *actor // that runs now
 
-	db       *store.DB
-	blobs    blob.Store
+	*Ground
+	size     size
 	nodes    []*node
 	machines []*machine
 	rollouts []*expected
+	coming   int // rollouts that will be queued
 	truth    *truth
+	commits  int   // that may wake somebody
+	looked   int   // at which commit it was last looked whether all have ended
+	over     int64 // when the run ends, once all rollouts have ended
 
 	// calm ends the injection of faults, so that what is left can end (I13).
 	calm    bool
 	events  int
 	faults  map[string]int
-	without []string // kinds of faults that are left out
+	weight  map[string]int // of each kind of fault in this run
+	without []string       // kinds of faults that are left out
 	history []string
 	digest  hash.Hash
 	broken  []string // violations

@@ -144,6 +144,18 @@ func (db *DB) Close() error {
 	return errors.Join(errs...)
 }
 
+// Forget drops what is kept in memory of the data: claimed ids and plans. It is
+// for whoever has put the content of the database back from outside, while
+// nothing else used it.
+func (db *DB) Forget() {
+	db.ids.mu.Lock()
+	db.ids.by = nil
+	db.ids.mu.Unlock()
+	db.plans.mu.Lock()
+	db.plans.byID = nil
+	db.plans.mu.Unlock()
+}
+
 // Logs is the store of attempts' output.
 func (db *DB) Logs() *Logs { return db.logs }
 
