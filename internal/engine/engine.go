@@ -206,6 +206,9 @@ func (e *Engine) Renew(ctx context.Context) error {
 	return nil
 }
 
+// Owner is this run of the node, as rows name it; "" before Begin.
+func (e *Engine) Owner() string { return e.owner }
+
 // fenced says that the lease could not be renewed in time: this node takes no
 // turn until it is, so that none is taken after the lease has ended for the
 // others (fault 27). Clocks that are set do not matter (fault 28).

@@ -194,6 +194,9 @@ func (r remote) Follow(ctx context.Context, attempt string, offset int64) (Strea
 		cancel(nil)
 		return nil, err
 	}
+	// While the request is open HTTP/2 does not hear that the context ended: a
+	// script that says nothing would keep the session from ending.
+	context.AfterFunc(ctx, func() { _ = stream.CloseRequest() })
 	return &following{stream: stream, cancel: cancel}, nil
 }
 

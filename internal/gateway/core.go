@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -42,7 +43,14 @@ type Core struct {
 	// on their way; nil means no bound.
 	Orders    Slots
 	Transfers Slots
+	// Contest is for how long a machine whose identity was in use twice has to be
+	// linked once before it gets work again; a minute when 0.
+	Contest time.Duration
 }
+
+// contest is the default of Core.Contest: longer than any agent waits between
+// two tries.
+const contest = time.Minute
 
 // Slots bounds how many do something at once, by its capacity.
 type Slots chan struct{}

@@ -18,18 +18,22 @@ type dialer struct {
 }
 
 // dial begins and ends dialers so that there is one for each listening machine
-// of the fleet, at its address and with its pin.
-func (g *Gateway) dial(ctx context.Context, fleet *fleet) {
+// of the fleet that is this node's, at its address and with its pin.
+func (g *Gateway) dial(ctx context.Context, fleet *fleet, mine func(machine string) bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for id, d := range g.dialers {
-		if now := fleet.byID[id]; now == nil || !now.sameLink(d.m) {
+		switch now := fleet.byID[id]; {
+		case now == nil || !now.sameLink(d.m):
 			d.cancel(errRevoked)
+			delete(g.dialers, id)
+		case !mine(id):
+			d.cancel(errNotOurs)
 			delete(g.dialers, id)
 		}
 	}
 	for id, m := range fleet.byID {
-		if m.address == "" || g.dialers[id] != nil {
+		if m.address == "" || g.dialers[id] != nil || !mine(id) {
 			continue
 		}
 		ctx, cancel := context.WithCancelCause(ctx)

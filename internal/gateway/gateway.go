@@ -33,10 +33,13 @@ type Config struct {
 	Blobs    blob.Store
 	Identity *agentrpc.Identity
 	Node     string // this node's name, stable across restarts
-	Listen   string // where polling agents connect, ":10943"; empty: nowhere
-	Logger   *slog.Logger
-	Now      func() time.Time
-	Random   func() float64 // 0 up to but not including 1; math/rand when nil
+	// Owner is this run of the node, once it has begun; nil where no other node
+	// can have the database open.
+	Owner  func() string
+	Listen string // where polling agents connect, ":10943"; empty: nowhere
+	Logger *slog.Logger
+	Now    func() time.Time
+	Random func() float64 // 0 up to but not including 1; math/rand when nil
 	// Ping is how often an agent is asked who it is; 10 s when 0. Together with
 	// the deadline of its answer, 10 s, it bounds how long a half-open link lives
 	// (fault 16).
@@ -49,7 +52,9 @@ type Gateway struct {
 	db       *store.DB
 	identity *agentrpc.Identity
 	node     string
+	owner    func() string
 	listener *agentrpc.Listener
+	address  net.Addr // of listener
 	log      *slog.Logger
 	now      func() time.Time
 	random   func() float64
@@ -63,6 +68,12 @@ type Gateway struct {
 	mu       sync.Mutex
 	sessions map[*session]bool
 	dialers  map[string]*dialer
+	// endAccepting closes the agents' port while the node is drained; stood is
+	// closed when that changes.
+	endAccepting context.CancelCauseFunc
+	stood        chan struct{}
+	draining     atomic.Bool
+	claiming     sync.Mutex
 
 	refused   atomic.Int64
 	refusals  *rate.Limiter
@@ -78,7 +89,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		return nil, errors.New("gateway: database, blobs, identity, logger and clock have to be given")
 	}
 	g := &Gateway{
-		db: c.DB, identity: c.Identity, node: c.Node, log: c.Logger, now: c.Now, random: c.Random, ping: c.Ping,
+		db: c.DB, identity: c.Identity, node: c.Node, owner: c.Owner, stood: make(chan struct{}), log: c.Logger, now: c.Now, random: c.Random, ping: c.Ping,
 		sessions: map[*session]bool{}, dialers: map[string]*dialer{},
 		refusals: rate.NewLimiter(1, 5), dialSlots: make(Slots, dialsAtOnce),
 	}
@@ -91,7 +102,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	g.group = &group{db: c.DB}
 	g.core = &Core{
 		DB: g.group, Logs: c.DB.Logs(), Blobs: c.Blobs, Log: c.Logger,
-		Orders: make(Slots, ordersAtOnce), Transfers: make(Slots, transfersAtOnce),
+		Orders: make(Slots, ordersAtOnce), Transfers: make(Slots, transfersAtOnce), Contest: contestedPings * g.ping,
 	}
 	if c.Listen == "" {
 		return g, nil
@@ -101,15 +112,13 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the agents' port: %w", err)
 	}
+	g.address = g.listener.Addr()
 	return g, nil
 }
 
 // Addr is where polling agents connect; nil when nowhere.
 func (g *Gateway) Addr() net.Addr {
-	if g.listener == nil {
-		return nil
-	}
-	return g.listener.Addr()
+	return g.address
 }
 
 // Stats are figures for the server's metrics; all but Links count since the
@@ -145,9 +154,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 	loops.Go(func() { g.watchFleet(ctx) })
 	loops.Go(func() { g.watchEffects(ctx) })
 	loops.Go(func() { g.flushHeard(ctx) })
+	if g.shared() {
+		loops.Go(func() { g.watchNodes(ctx) })
+		loops.Go(func() { g.watchQuestions(ctx) })
+	}
 	var err error
 	if g.listener != nil {
-		err = g.listener.Serve(ctx, g.accepted)
+		err = g.acceptUntilEnd(ctx)
 	} else {
 		<-ctx.Done()
 	}

@@ -2,17 +2,34 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/slipwayhq/slipway/internal/store"
 )
 
+// ErrElsewhere says that another node has the machine's link, as far as is
+// known: it was asked what that link is worth, and either loses it soon, or the
+// identity is in use twice (abuse 4). Try again.
+var ErrElsewhere = errors.New("the machine is linked to another server")
+
 // Open records a session and gives it its generation, unless the agent's start
 // counter has gone back: its journal may have, too, and it could start again
 // what has run (fault 32). Then nothing is recorded, and held says why.
 func (c *Core) Open(ctx context.Context, row *store.Session) (held string, err error) {
+	elsewhere := false
 	err = c.DB.Write(ctx, func(tx *store.Tx) error {
-		held = ""
+		held, elsewhere = "", false
+		seat, err := store.GetSeat(tx, row.Machine)
+		if err != nil {
+			return err
+		}
+		if elsewhere = seat.Elsewhere(row.Node); elsewhere {
+			return store.Challenge(tx, &seat, row.Node)
+		}
+		if elsewhere = c.contested(tx, &seat); elsewhere {
+			return nil
+		}
 		was, err := store.GetSession(tx, row.Machine)
 		if err != nil {
 			return err
@@ -25,5 +42,18 @@ func (c *Core) Open(ctx context.Context, row *store.Session) (held string, err e
 		}
 		return store.OpenSession(tx, row)
 	})
+	if err == nil && elsewhere {
+		err = ErrElsewhere
+	}
 	return held, err
+}
+
+// contested says that two nodes have lately had links of this identity that
+// both answered.
+func (c *Core) contested(tx *store.Tx, seat *store.Seat) bool {
+	wait := c.Contest
+	if wait == 0 {
+		wait = contest
+	}
+	return seat.State == store.SessionDuplicate && seat.Rival != "" && tx.Now().UnixMilli()-seat.ContestedAt < wait.Milliseconds()
 }

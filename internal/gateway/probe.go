@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -63,8 +64,11 @@ func (g *Gateway) reach(ctx context.Context, id string, f func(Agent) error) err
 	if held {
 		return resource.Errorf(resource.Unavailable, "The agent of '%s' is connected but gets no work; see the machine's connection for the reason.", m.name)
 	}
+	if afield, err := g.elsewhere(ctx, id); err != nil || afield {
+		return errors.Join(err, unreachable(m, f(afar{g: g, machine: id})))
+	}
 	if m.address == "" {
-		return resource.Errorf(resource.Unavailable, "The agent of '%s' is not connected to this server.", m.name)
+		return resource.Errorf(resource.Unavailable, "The agent of '%s' is not connected.", m.name)
 	}
 	conn, err := agentrpc.Dial(ctx, m.address, agentrpc.ClientTLS(g.identity, agentrpc.Pinned(m.pin)))
 	if err != nil {

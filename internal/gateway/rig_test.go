@@ -44,7 +44,16 @@ func newRig(tb testing.TB) *rig {
 	r := &rig{t: tb, folder: tb.TempDir()}
 	keys, err := secret.Load(r.folder)
 	r.must(err)
-	r.db, err = store.Open(tb.Context(), store.Config{Path: r.folder, Database: storetest.Database(tb), Keys: keys, Now: time.Now})
+	r.open(storetest.Database(tb), keys)
+	return r
+}
+
+// open opens the store and makes what a test needs in it.
+func (r *rig) open(database string, keys *secret.Keyring) {
+	tb := r.t
+	tb.Helper()
+	var err error
+	r.db, err = store.Open(tb.Context(), store.Config{Path: r.folder, Database: database, Keys: keys, Now: time.Now})
 	r.must(err)
 	r.blobs, err = blob.OpenDisk(r.folder + "/blobs")
 	r.must(err)
@@ -65,7 +74,6 @@ func newRig(tb testing.TB) *rig {
 		}
 		r.must(r.db.Close())
 	})
-	return r
 }
 
 func (r *rig) must(err error) {

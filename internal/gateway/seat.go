@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -65,6 +66,10 @@ func (s *seat) sit(ctx context.Context, c *session) (held string, err error) {
 		return held, c.hold(ctx, store.SessionDuplicate, held)
 	}
 	held, err = c.open(ctx)
+	if errors.Is(err, ErrElsewhere) {
+		s.taken.CompareAndSwap(c, nil)
+		return ErrElsewhere.Error(), nil
+	}
 	if err == nil && held != "" {
 		return held, c.hold(ctx, store.SessionQuarantined, held)
 	}
@@ -101,6 +106,29 @@ func (s *seat) challenge(ctx context.Context, old *session) {
 	s.contested = old.g.now()
 }
 
+// contend finds out what the working link is worth now that another node has
+// one, too: dead, it ends, and the other takes the seat; alive, the identity is
+// in use twice.
+func (s *seat) contend(ctx context.Context, c *session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken.Load() != c {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, probeOld, errNoAnswer)
+	defer cancel()
+	if err := c.answers(ctx); err != nil {
+		c.end(fmt.Errorf("another server has a newer link; this one did not answer: %w", err))
+		return nil
+	}
+	s.taken.Store(nil)
+	s.contested = c.g.now()
+	return c.hold(ctx, store.SessionDuplicate, duplicate)
+}
+
+const duplicate = "Duplicate identity: two agents with this key and subscription are running, most likely after a machine was cloned. " +
+	"Stop one of them, or give it an identity of its own."
+
 // dispute says why nobody may take a contested seat yet.
 func (s *seat) dispute(c *session) (held string) {
 	if s.contested.IsZero() {
@@ -114,14 +142,14 @@ func (s *seat) dispute(c *session) (held string) {
 		s.contested = time.Time{}
 		return ""
 	}
-	return "Duplicate identity: two agents with this key and subscription are running, most likely after a machine was cloned. " +
-		"Stop one of them, or give it an identity of its own."
+	return duplicate
 }
 
-// leave gives the seat up and says whether the session had it.
-func (s *seat) leave(c *session) (had bool) {
+// leave gives the seat up and says whether the session had it, and whether it
+// was the last of the machine's links here.
+func (s *seat) leave(c *session) (had, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.links, c)
-	return s.taken.CompareAndSwap(c, nil)
+	return s.taken.CompareAndSwap(c, nil), len(s.links) == 0
 }

@@ -47,6 +47,7 @@ type session struct {
 	generation atomic.Int64
 	heard      atomic.Bool // since the last flush
 	disowned   atomic.Bool // the row is no longer this session's
+	challenged atomic.Bool // another node has a link of the same identity
 
 	work atomic.Pointer[work] // nil while it is held
 }
@@ -99,6 +100,14 @@ func (s *session) run(ctx context.Context) error {
 func (s *session) step(ctx context.Context) {
 	if s.disowned.CompareAndSwap(true, false) {
 		s.stopWork()
+		// Before it asks for its seat again, and another's is doubted for it.
+		if _, err := s.describe(ctx); err != nil {
+			s.end(fmt.Errorf("another link has replaced this one, which does not answer: %w", err))
+			return
+		}
+	}
+	if s.challenged.CompareAndSwap(true, false) {
+		s.contend(ctx)
 	}
 	w := s.work.Load()
 	if w == nil {
@@ -130,6 +139,16 @@ func (s *session) begin(ctx context.Context) *work {
 	}
 	w.tidy(s.about.Attempts)
 	return w
+}
+
+// contend answers another node's challenge.
+func (s *session) contend(ctx context.Context) {
+	if err := s.seat.contend(ctx, s); err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "hold session", "error", err)
+	}
+	if s.seat.taken.Load() != s {
+		s.stopWork()
+	}
 }
 
 // stopWork ends the goroutines of the work under way and waits for them.
@@ -208,10 +227,16 @@ func (s *session) hold(ctx context.Context, state store.SessionState, reason str
 
 // close records the end of the session, if it worked.
 func (s *session) close(why error) {
-	if !s.seat.leave(s) {
+	ctx := s.g.group.run // the session's own may have ended
+	had, last := s.seat.leave(s)
+	if !had {
+		if last && s.heldAs == duplicate && s.g.shared() {
+			if err := s.g.group.Write(ctx, func(tx *store.Tx) error { return store.LeaveHeld(tx, s.m.id, s.g.node) }); err != nil {
+				s.log.ErrorContext(ctx, "leave session", "error", err)
+			}
+		}
 		return
 	}
-	ctx := s.g.group.run // the session's own may have ended
 	err := s.g.group.Write(ctx, func(tx *store.Tx) error {
 		return store.CloseSession(tx, s.m.id, s.generation.Load(), store.SessionLost, clip(why.Error(), maxReason))
 	})

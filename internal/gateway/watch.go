@@ -96,7 +96,13 @@ func (g *Gateway) applyFleet(ctx context.Context) {
 		}
 		s.poke() // it may have been enabled
 	})
-	g.dial(ctx, fleet)
+	if g.shared() {
+		if err := g.claim(ctx); err != nil && ctx.Err() == nil {
+			g.log.ErrorContext(ctx, "claim listening machines", "error", err)
+		}
+		return
+	}
+	g.dial(ctx, fleet, func(string) bool { return true })
 }
 
 // disabled says whether the machine gets no new work.

@@ -88,6 +88,9 @@ func (w *work) pump(ctx context.Context) error {
 		return err
 	}
 	list = w.ready(list)
+	for i := range list {
+		list[i].Session = w.s.generation.Load()
+	}
 	var forget []store.Delivery
 	for i := range list {
 		if list[i].Kind == rollout.ForgetAttempt {

@@ -53,12 +53,15 @@ func DropForgets(tx *Tx, machine string) error {
 }
 
 // Deliverable says whether the effect is still there under its rollout's
-// current epoch: read in the transaction that marks it sent (design 5.5).
+// current epoch, and the session that delivers it still the machine's: read in
+// the transaction that marks it sent (design 5.5).
 func Deliverable(tx *Tx, d *Delivery) (bool, error) {
 	var n int
 	//guard:epoch-effect I4: an effect counts only under the epoch that its rollout has now; less `AND r.epoch = e.epoch`; seen by ./internal/store TestAFormerOwnersEffectIsNotDelivered
 	err := tx.queryRow(`SELECT COUNT(*) FROM effect e JOIN rollout r ON r.id = e.rollout_id AND r.epoch = e.epoch
-		WHERE e.rollout_id = $1 AND e.seq = $2 AND e.n = $3 AND e.epoch = $4`, d.Rollout, d.Seq, d.N, d.Epoch).Scan(&n)
+		WHERE e.rollout_id = $1 AND e.seq = $2 AND e.n = $3 AND e.epoch = $4
+		AND (CAST($5 AS BIGINT) = 0 OR EXISTS (SELECT 1 FROM agent_session s WHERE s.machine_id = e.machine AND s.generation = $5 AND s.state = 'Connected'))`,
+		d.Rollout, d.Seq, d.N, d.Epoch, d.Session).Scan(&n)
 	if err != nil {
 		return false, fmt.Errorf("read effect %s/%d/%d: %w", d.Rollout, d.Seq, d.N, err)
 	}
@@ -165,7 +168,8 @@ func HoldSession(tx *Tx, s *Session) error {
 	}
 	err = tx.returning(`INSERT INTO agent_session (`+sessionColumns+`) VALUES ($1,$2,$3,$4,1,$5,$5,$5,$6,$7)
 		ON CONFLICT (machine_id) DO UPDATE SET node = excluded.node, state = excluded.state,
-		generation = agent_session.generation + 1, lost_at = excluded.lost_at, reason = excluded.reason, facts = excluded.facts
+		generation = agent_session.generation + 1, lost_at = excluded.lost_at, reason = excluded.reason, facts = excluded.facts,
+		contested_at = CASE WHEN excluded.state = 'Duplicate' THEN excluded.lost_at ELSE agent_session.contested_at END
 		RETURNING generation`,
 		[]any{s.Machine, s.Node, s.State, s.Incarnation, now, s.Reason, string(facts)}, &s.Generation)
 	if err != nil {

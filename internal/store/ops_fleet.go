@@ -74,7 +74,7 @@ func OpenSession(tx *Tx, s *Session) error {
 	err = tx.returning(`INSERT INTO agent_session (`+sessionColumns+`) VALUES ($1,$2,$3,$4,1,$5,0,$5,'',$6)
 		ON CONFLICT (machine_id) DO UPDATE SET node = excluded.node, state = excluded.state, incarnation = excluded.incarnation,
 		generation = agent_session.generation + 1, connected_at = excluded.connected_at, lost_at = 0, heard_at = excluded.heard_at,
-		reason = '', facts = excluded.facts RETURNING generation`,
+		reason = '', facts = excluded.facts, rival = '', contested_at = 0 RETURNING generation`,
 		[]any{s.Machine, s.Node, s.State, s.Incarnation, now, string(facts)}, &s.Generation)
 	if err != nil {
 		return fmt.Errorf("open session of %s: %w", s.Machine, err)
@@ -151,6 +151,9 @@ type Delivery struct {
 	Attempt string
 	Machine string
 	GraceMS int64
+	// Session is the generation of the session that delivers it: a link that is
+	// no longer the machine's starts nothing (abuse 4, fault 53). 0: not asked.
+	Session int64
 }
 
 // Deliveries are up to n effects for one machine whose epoch is still the

@@ -323,7 +323,36 @@ CREATE TABLE agent_session (
   lost_at BIGINT NOT NULL,
   heard_at BIGINT NOT NULL,
   reason TEXT NOT NULL,
-  facts TEXT NOT NULL
+  facts TEXT NOT NULL,
+  rival TEXT NOT NULL DEFAULT '', -- the other node with a link of the same identity
+  contested_at BIGINT NOT NULL DEFAULT 0 -- when two links that answer were last there
+);
+CREATE INDEX agent_session_by_node ON agent_session (node);
+
+CREATE TABLE dial (
+  machine_id TEXT PRIMARY KEY,
+  owner TEXT NOT NULL -- node and epoch
+);
+
+CREATE TABLE agent_question (
+  id TEXT PRIMARY KEY,
+  machine_id TEXT NOT NULL,
+  asked_at BIGINT NOT NULL,
+  question TEXT NOT NULL,
+  answer TEXT NOT NULL DEFAULT '',
+  error TEXT NOT NULL DEFAULT '',
+  answered_at BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX agent_question_open ON agent_question (machine_id) WHERE answered_at = 0;
+
+CREATE TABLE duty (
+  name TEXT PRIMARY KEY,
+  owner TEXT NOT NULL -- node and epoch
+);
+
+CREATE TABLE installation (
+  name TEXT PRIMARY KEY,
+  value BLOB NOT NULL
 );
 
 CREATE TABLE node (
