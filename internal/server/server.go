@@ -81,6 +81,7 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	if s.blobs, err = cfg.openBlobs(ctx); err != nil {
 		return s, err
 	}
+	s.db.Logs().UseArchive(logBlobs{s.blobs})
 	if s.identity, err = Identity(cfg.Data, cfg.Now()); err != nil {
 		return s, err
 	}
@@ -204,6 +205,7 @@ func (s *Server) start(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error { return s.fleet.Run(ctx) })
 	group.Go(func() error { return s.serve(ctx, s.api, s.listener) })
 	group.Go(func() error { return s.sealAudit(ctx) })
+	group.Go(func() error { return s.sealLogs(ctx) })
 	if s.metrics != nil {
 		group.Go(func() error { return s.serve(ctx, s.metricsServer(), s.metrics) })
 	}

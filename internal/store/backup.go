@@ -41,7 +41,8 @@ func Backup(ctx context.Context, data, folder string) error {
 	return nil
 }
 
-// Digests are the blobs that the data name: packages and artifacts, each once.
+// Digests are the blobs that the data name: packages, artifacts and finished
+// logs, each once.
 func Digests(tx *Tx) ([]string, error) {
 	packages, _, err := List[resource.Package](tx, Query{AllSpaces: true})
 	if err != nil {
@@ -51,8 +52,10 @@ func Digests(tx *Tx) ([]string, error) {
 	for i := range packages {
 		list = append(list, packages[i].Sha256)
 	}
+	logs, failed := tx.db.logs.blobs(tx.ctx)
+	list = append(list, logs...)
 	slices.Sort(list)
-	return slices.Compact(list), err
+	return slices.Compact(list), errors.Join(err, failed)
 }
 
 // copyDatabase reads through a connection of its own: the readers' ones refuse

@@ -1,8 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"testing"
+	"time"
 )
 
 // FillDisk makes the database files as large as they may get.
@@ -47,4 +51,49 @@ func (db *DB) Columns(ctx context.Context, table string) (names []string, err er
 // Text reads one text, past everything.
 func (db *DB) Text(ctx context.Context, query, arg string, into *string) error {
 	return db.reader.QueryRowContext(ctx, query, arg).Scan(into)
+}
+
+// ExecLogs is Exec where the logs are.
+func ExecLogs(t *testing.T, db *DB, query string) {
+	t.Helper()
+	if _, err := db.logs.writer.ExecContext(t.Context(), query); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// CountLogs asks for a number where the logs are.
+func CountLogs(t *testing.T, db *DB, query string) (n int) {
+	t.Helper()
+	if err := db.logs.reader.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// NameOld is what a node does with a blob that it wrote long ago.
+func (l *Logs) NameOld(ctx context.Context, attempt, key string) (bool, error) {
+	s, err := streamOf(ctx, l.reader, attempt)
+	if err != nil {
+		return false, err
+	}
+	return l.name(ctx, attempt, key, s, time.Now().Add(-2*sealWithin).UnixMilli())
+}
+
+// PackLog makes a finished log's blob, UnpackLog reads it.
+func PackLog(attempt string, data []byte) io.Reader {
+	p, err := newLogPacker(attempt, int64(len(data)), func(at int64, n int) ([]byte, error) { return data[at:][:n], nil })
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// UnpackLog reads part of a finished log's blob.
+func UnpackLog(blob []byte, from, n int64) ([]byte, error) {
+	r := bytes.NewReader(blob)
+	index, err := readLogIndex(r, r.Size())
+	if err != nil {
+		return nil, err
+	}
+	return index.read(r, from, n)
 }

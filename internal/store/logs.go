@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 
 	"github.com/slipwayhq/slipway/internal/fail"
@@ -38,6 +39,8 @@ type Logs struct {
 	once   sync.Once
 	done   chan struct{}
 	wrote  counted
+	// archive takes finished logs; nil: they stay rows
+	archive LogArchive
 }
 
 type logAppend struct {
@@ -194,6 +197,7 @@ func (l *Logs) store(ctx context.Context, batch []*logAppend) (lengths map[strin
 	}
 	defer func() { err = errors.Join(err, rollback(tx)) }()
 	lengths, grown := map[string]int64{}, map[string]bool{}
+	insert := `INSERT INTO log_chunk (attempt, at, data, day) VALUES ($1, $2, $3, ` + l.db.dialect.Now + ` / ` + dayMillis + `)` //nolint:gosec // the dialect is a constant
 	var pieces, bytes int64
 	for _, a := range batch {
 		for _, c := range a.chunks {
@@ -210,7 +214,7 @@ func (l *Logs) store(ctx context.Context, batch []*logAppend) (lengths map[strin
 			}
 			//guard:log-again I6: bytes that are there are not added again; less `[n-c.Offset:]`; seen by ./internal/store TestALogHasNoGap
 			fresh := c.Data[n-c.Offset:]
-			if _, err := tx.ExecContext(ctx, `INSERT INTO log_chunk (attempt, at, data) VALUES ($1, $2, $3)`, c.Attempt, n, fresh); err != nil {
+			if _, err := tx.ExecContext(ctx, insert, c.Attempt, n, fresh); err != nil {
 				return nil, fmt.Errorf("append to log %s: %w", c.Attempt, err)
 			}
 			lengths[c.Attempt], grown[c.Attempt] = n+int64(len(fresh)), true
@@ -220,7 +224,7 @@ func (l *Logs) store(ctx context.Context, batch []*logAppend) (lengths map[strin
 	for attempt := range grown {
 		//nolint:gosec // the dialect is a constant
 		_, err := tx.ExecContext(ctx, `INSERT INTO log_stream (attempt, length, updated) VALUES ($1, $2, `+l.db.dialect.Now+`)
-			ON CONFLICT (attempt) DO UPDATE SET length = excluded.length, updated = excluded.updated`, attempt, lengths[attempt])
+			ON CONFLICT (attempt) DO UPDATE SET length = excluded.length, updated = excluded.updated, sealed = 0`, attempt, lengths[attempt])
 		if err != nil {
 			return nil, fmt.Errorf("append to log %s: %w", attempt, err)
 		}
@@ -268,24 +272,86 @@ func (l *Logs) Read(ctx context.Context, attempt string, from int64, limit int) 
 	if from < 0 || limit <= 0 {
 		return nil, nil
 	}
-	rows, err := l.reader.QueryContext(ctx, `SELECT at, data FROM log_chunk WHERE attempt = $1 AND at >=
+	for gone := 0; len(data) < limit; {
+		some, more, err := l.readSome(ctx, attempt, from+int64(len(data)), limit-len(data))
+		if errors.Is(err, fs.ErrNotExist) && gone < 2 { // a longer blob has just replaced it
+			gone++
+			continue
+		}
+		if err != nil {
+			return nil, translate(fmt.Errorf("read log %s: %w", attempt, err))
+		}
+		if data = append(data, some...); !more || len(some) == 0 {
+			break
+		}
+	}
+	return data, nil
+}
+
+// readSome reads from the blob or from the rows, which one snapshot divides;
+// more says that the other has what follows.
+func (l *Logs) readSome(ctx context.Context, attempt string, from int64, limit int) (data []byte, more bool, err error) {
+	tx, err := l.reader.BeginTx(ctx, l.snapshot())
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { err = errors.Join(err, rollback(tx)) }()
+	s, err := streamOf(ctx, tx, attempt)
+	if err != nil || from >= s.length {
+		return nil, false, err
+	}
+	if from >= s.blobLength {
+		data, err = readRowsOf(ctx, tx, attempt, from, limit)
+		return data, false, err
+	}
+	if err := tx.Rollback(); err != nil { // storage may take its time
+		return nil, false, err
+	}
+	data, err = l.readBlob(ctx, s.blob, from, min(int64(limit), s.blobLength-from))
+	return data, s.length > s.blobLength, err
+}
+
+func (l *Logs) snapshot() *sql.TxOptions {
+	if l.db.postgres != nil {
+		return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+	}
+	return &sql.TxOptions{ReadOnly: true}
+}
+
+// stream is what is known of an attempt's output as a whole.
+type stream struct {
+	length     int64
+	blob       string // key of the blob with its beginning; empty: none
+	blobLength int64  // how much of it that is
+}
+
+func streamOf(ctx context.Context, q rowQuerier, attempt string) (s stream, err error) {
+	err = q.QueryRowContext(ctx, `SELECT length, blob, blob_length FROM log_stream WHERE attempt = $1`, attempt).Scan(&s.length, &s.blob, &s.blobLength)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return s, err
+}
+
+func readRowsOf(ctx context.Context, tx *sql.Tx, attempt string, from int64, limit int) (data []byte, err error) {
+	rows, err := tx.QueryContext(ctx, `SELECT at, data FROM log_chunk WHERE attempt = $1 AND at >=
 		(SELECT COALESCE(MAX(at), 0) FROM log_chunk WHERE attempt = $1 AND at <= $2) ORDER BY at`, attempt, from)
 	if err != nil {
-		return nil, translate(fmt.Errorf("read log %s: %w", attempt, err))
+		return nil, err
 	}
 	defer rows.Close()
 	for len(data) < limit && rows.Next() {
 		var at int64
 		var chunk sql.RawBytes
 		if err := rows.Scan(&at, &chunk); err != nil {
-			return nil, translate(fmt.Errorf("read log %s: %w", attempt, err))
+			return nil, err
 		}
 		if skip := from + int64(len(data)) - at; skip < int64(len(chunk)) {
 			piece := chunk[skip:]
 			data = append(data, piece[:min(len(piece), limit-len(data))]...)
 		}
 	}
-	return data, translate(rows.Err())
+	return data, rows.Err()
 }
 
 // Remove forgets the output of attempts. An agent that sends more of one starts

@@ -18,7 +18,9 @@ type Dialect struct {
 	Now string
 	// Schema makes a migration of the database's own of one that is written
 	// with SQLite's types: BLOB, INTEGER PRIMARY KEY for a number that the
-	// database counts, and TEXT that is compared byte by byte.
+	// database counts, and TEXT that is compared byte by byte. What stands between
+	// the lines "-- only NAME" and "-- end only" is for the database of that Goose
+	// name.
 	Schema func(migration string) string
 }
 
@@ -28,7 +30,7 @@ func SQLite() Dialect {
 		Goose:    "sqlite3",
 		Contains: func(column, parameter string) string { return "instr(" + column + ", " + parameter + ") > 0" },
 		Now:      "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
-		Schema:   func(migration string) string { return migration },
+		Schema:   func(migration string) string { return own(migration, "sqlite3") },
 	}
 }
 
@@ -48,7 +50,20 @@ var (
 	text    = regexp.MustCompile(`\bTEXT\b`)
 )
 
+var only = regexp.MustCompile(`(?s)-- only (\w+)\n(.*?)-- end only\n`)
+
+// own leaves out what is for another database.
+func own(migration, name string) string {
+	return only.ReplaceAllStringFunc(migration, func(part string) string {
+		if m := only.FindStringSubmatch(part); m[1] == name {
+			return m[2]
+		}
+		return ""
+	})
+}
+
 func postgresSchema(migration string) string {
+	migration = own(migration, "postgres")
 	migration = counted.ReplaceAllString(migration, "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
 	migration = bytes.ReplaceAllString(migration, "BYTEA")
 	return text.ReplaceAllString(migration, `TEXT COLLATE "C"`)
