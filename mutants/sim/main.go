@@ -4,10 +4,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -42,17 +42,15 @@ func look(from, seeds uint64, invariants []string) (f found, err error) {
 		return f, err
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
+	ground, err := sim.NewGround(scratch)
+	if err != nil {
+		return f, err
+	}
+	defer func() { err = errors.Join(err, ground.Close()) }()
 	for seed := from; seed < from+seeds; seed++ {
-		folder := filepath.Join(scratch, fmt.Sprint(seed))
-		if err := os.Mkdir(folder, 0o700); err != nil {
-			return f, err
-		}
-		r, err := sim.Run(seed, folder)
+		r, err := ground.Run(seed)
 		if err != nil {
 			return f, fmt.Errorf("seed %d: %w", seed, err)
-		}
-		if err := os.RemoveAll(folder); err != nil {
-			return f, err
 		}
 		for _, v := range r.Violations {
 			name, _, _ := strings.Cut(v, ":")
