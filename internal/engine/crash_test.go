@@ -222,6 +222,37 @@ func TestDiesBeforeTheClaimIsCommitted(t *testing.T) {
 	}
 }
 
+// fault 39: the lock of project, environment and tenant is taken in the
+// transaction that sets the task to Executing: dead before that commit, neither
+// is there, and dead after it, both are.
+func TestDiesWithTheLock(t *testing.T) {
+	t.Parallel()
+	for _, after := range []bool{false, true} {
+		n := newNode(t)
+		n.machine("web1", "web")
+		first := n.deploy(rollout.Deploy, "Projects-1", "Releases-1", "web")
+		e, err := n.process(&dying{DB: n.db, at: 1, after: after})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Round(t.Context()); !errors.Is(err, errDied) {
+			t.Fatalf("it did not die: %v", err)
+		}
+		if !after {
+			n.cancelTask(first) // queued: a lock of its own would stay for ever
+		}
+		second := n.deploy(rollout.Deploy, "Projects-1", "Releases-2", "web")
+		n.round(n.lives())
+		task := n.task(second)
+		if !after && task.State != store.TaskExecuting {
+			t.Errorf("the lock was taken without the task: %+v", task)
+		}
+		if after && (task.State != store.TaskQueued || !strings.HasPrefix(task.WaitsFor, first+" deploys the same project to the same environment since ") || n.task(first).State != store.TaskExecuting) {
+			t.Errorf("the task runs without its lock: %+v", task)
+		}
+	}
+}
+
 // fault 2: killed after the claim, before the next step has an attempt: the
 // next owner has a higher epoch and goes on from the last committed step, and
 // no script is started again.

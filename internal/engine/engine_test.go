@@ -24,6 +24,7 @@ type node struct {
 	t      *testing.T
 	db     *store.DB
 	env    string
+	other  string // an environment that nothing is deployed to
 	cancel context.CancelCauseFunc
 	done   chan error
 	runs   int
@@ -64,8 +65,9 @@ func newNode(t *testing.T) *node {
 	n.db = db
 	n.write(func(tx *store.Tx) error {
 		env := &resource.Environment{Document: resource.Document{SpaceID: resource.DefaultSpace}, Name: "Production"}
-		err := errors.Join(store.Seed(tx, store.Admin{Username: "admin"}), store.Insert(tx, env))
-		n.env = env.ID
+		other := &resource.Environment{Document: resource.Document{SpaceID: resource.DefaultSpace}, Name: "Elsewhere"}
+		err := errors.Join(store.Seed(tx, store.Admin{Username: "admin"}), store.Insert(tx, env), store.Insert(tx, other))
+		n.env, n.other = env.ID, other.ID
 		return err
 	})
 	t.Cleanup(func() {

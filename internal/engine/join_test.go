@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/slipwayhq/slipway/internal/resource"
@@ -85,6 +87,57 @@ func TestAMachineThatIsDisabledLeaves(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// fault 36: the machines of a running rollout follow the facts. One that gets
+// the role joins, one that loses it or is moved leaves with the reason, and the
+// counts and the success say so.
+func TestRetaggedMachinesJoinAndLeave(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	web, out, moved := n.machine("web1", "web"), n.machine("web22", "web"), n.machine("web333", "web")
+	in := n.machine("db4444", "db")
+	e, s := n.lives(), scripts{}
+	n.connect(in)
+	id := n.deployWith("Projects-1", func(p *rollout.Plan) { p.Steps[0].Window.Number = 1 })
+	n.round(e)
+	change := func(machine string, edit func(m *resource.Machine)) {
+		n.write(func(tx *store.Tx) error {
+			m, err := store.Get[resource.Machine](tx, machine)
+			if err != nil {
+				return err
+			}
+			before := m.EnvironmentIDs
+			edit(m)
+			return errors.Join(store.Update(tx, m), store.MachineChanged(tx, machine, before))
+		})
+		n.round(e)
+	}
+	change(in, func(m *resource.Machine) { m.Roles = []string{"web"} })
+	change(out, func(m *resource.Machine) { m.Roles = []string{"cache"} })
+	change(moved, func(m *resource.Machine) { m.EnvironmentIDs = []string{n.other} })
+	n.finish(id, e, s, web, out, moved, in)
+	view := n.view(id)
+	reasons := map[string]string{}
+	for _, m := range view.Members {
+		reasons[m.ID] = string(m.State) + " " + m.Reason
+	}
+	for machine, want := range map[string]string{
+		web: "Live ", in: "Live ", out: "Superseded its target tags have changed", moved: "Superseded it was moved out of ",
+	} {
+		if reasons[machine] != want {
+			t.Errorf("%s is %q, want %q", machine, reasons[machine], want)
+		}
+	}
+	if got, want := s.String(), fmt.Sprintf("0.0.%s.1×1 0.0.%s.1×1", web, in); got != want {
+		t.Errorf("started %s, want %s", got, want)
+	}
+	if view.Row.State != rollout.Succeeded || view.Row.Warnings != 2 || view.Row.Gone != 2 || view.Steps[0].Scope != 2 {
+		t.Errorf("rollout %+v, step %+v", view.Row, view.Steps[0])
+	}
+	if !n.task(id).HasWarnings {
+		t.Error("a success without warning")
+	}
 }
 
 // Machines join in the order of the zones that their target tags name.

@@ -49,6 +49,7 @@ type fakeAgent struct {
 	puts        int
 	calls       map[string]int
 	forgotten   []string
+	follows     map[string][]int64 // offsets from which output was asked for, by attempt
 	skew        time.Duration
 }
 
@@ -69,7 +70,7 @@ func newAgent(tb testing.TB, subscription string) *fakeAgent {
 	return &fakeAgent{
 		id: id, subscription: subscription, hostname: "web-1", incarnation: 1, changed: make(chan struct{}),
 		attempts: map[string]*fakeAttempt{}, epochs: map[string]int64{}, packages: map[string][]byte{},
-		files: map[string][]byte{}, starts: map[string]int{}, calls: map[string]int{},
+		files: map[string][]byte{}, starts: map[string]int{}, calls: map[string]int{}, follows: map[string][]int64{},
 		run: func(_ context.Context, _ *agentrpc.Job, write func(string)) *agentrpc.Result {
 			write("hello\n")
 			return &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_SUCCEEDED}
@@ -313,6 +314,7 @@ func (a *fakeAgent) Follow(ctx context.Context, stream *connect.BidiStream[agent
 	if err != nil {
 		return err
 	}
+	a.change(func() { a.follows[first.Attempt] = append(a.follows[first.Attempt], first.Offset) })
 	offset := first.Offset
 	acked := offset
 	go func() {

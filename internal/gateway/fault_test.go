@@ -2,7 +2,9 @@ package gateway_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -132,6 +134,9 @@ func TestDiesBeforeSend(t *testing.T) {
 		if a.epochs[id] < 2 {
 			t.Errorf("the agent heard of epoch %d, want the new owner's", a.epochs[id])
 		}
+		if a.calls["Query"] == 0 {
+			t.Error("the new owner did not ask what the agent knows of it")
+		}
 	})
 }
 
@@ -180,6 +185,168 @@ func TestDiesBeforeReply(t *testing.T) {
 	})
 }
 
+// Fault 4: the server dies in the middle of a script's output. The new owner
+// asks for it from the offset that the old one has acknowledged, and has it
+// whole, without a byte twice.
+func TestFollowsFromTheAcknowledgedOffset(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "abc")
+	m := r.machine("web-1", a)
+	finish, acked := make(chan struct{}), make(chan int64, 9)
+	a.acked = func(_ string, offset int64) { acked <- offset }
+	a.run = func(_ context.Context, _ *agentrpc.Job, write func(string)) *agentrpc.Result {
+		write("first\n")
+		<-finish
+		write("second\n")
+		return &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_SUCCEEDED}
+	}
+	r.start()
+	disconnect := r.connect(a, unchanged)
+	id := r.deploy(nil)
+	if at := <-acked; at != 6 {
+		t.Fatalf("acknowledged up to %d", at)
+	}
+	disconnect()
+	r.stop()
+	r.start()
+	r.connect(a, unchanged)
+	attempt := attemptOf(id, m, 1)
+	r.eventually("it is followed again", func() (again bool) {
+		a.see(func() { again = len(a.follows[attempt]) == 2 })
+		return again
+	})
+	close(finish)
+	r.ends(id, rollout.Succeeded)
+	if got := r.log(attempt); got != "first\nsecond\n" {
+		t.Errorf("log %q", got)
+	}
+	a.see(func() {
+		if got := a.follows[attempt]; len(got) != 2 || got[0] != 0 || got[1] != 6 || a.starts[attempt] != 1 {
+			t.Errorf("followed from %v, want 0 and 6; starts %v", got, a.starts)
+		}
+	})
+}
+
+// dying is a store that dies at one of its commits, counted from 0: right
+// before it, so that it is rolled back, or right after.
+type dying struct {
+	gateway.Records
+	at    int // -1: never
+	after bool
+	made  int
+	dead  bool
+}
+
+var errDied = errors.New("the process has died")
+
+func (d *dying) Read(ctx context.Context, f func(*store.Tx) error) error {
+	if d.dead {
+		return errDied
+	}
+	return d.Records.Read(ctx, f)
+}
+
+func (d *dying) Write(ctx context.Context, f func(*store.Tx) error) error {
+	switch {
+	case d.dead:
+		return errDied
+	case d.made != d.at:
+		d.made++
+		return d.Records.Write(ctx, f)
+	}
+	d.dead = true
+	return d.Records.Write(ctx, func(tx *store.Tx) error {
+		if err := f(tx); err != nil || d.after {
+			return err
+		}
+		return errDied
+	})
+}
+
+// carryOut does for a machine what its link does: what waits for it is
+// delivered, and what was sent is asked about and followed to its end.
+func (r *rig) carryOut(core *gateway.Core, agent gateway.Agent, machine string) error {
+	r.t.Helper()
+	for _, d := range r.effects(machine) {
+		if _, err := core.Deliver(r.t.Context(), agent, &d); err != nil {
+			return err
+		}
+	}
+	var running []store.RunningAttempt
+	if err := core.DB.Read(r.t.Context(), func(tx *store.Tx) (err error) {
+		running, err = store.RunningAttempts(tx, machine)
+		return err
+	}); err != nil {
+		return err
+	}
+	for _, at := range running {
+		follow, err := core.Resume(r.t.Context(), agent, &at)
+		if err == nil && follow {
+			err = core.Receive(r.t.Context(), agent, gateway.Work{Attempt: at.ID, Rollout: at.Rollout, Machine: machine, Epoch: at.Epoch}, 0)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Faults 3, 4, 5 at every commit of a delivery, right before and right after
+// it: whichever the server dies at, the script starts once, its output and its
+// result are stored once, and the agent keeps both until they are.
+func TestDiesAtAnyCommitOfADelivery(t *testing.T) {
+	t.Parallel()
+	run := func(t *testing.T, at int, after bool) (end string, commits int) {
+		t.Helper()
+		r := newRig(t)
+		a := newAgent(t, "abc")
+		a.run = func(_ context.Context, _ *agentrpc.Job, write func(string)) *agentrpc.Result {
+			write("first\nsecond\n")
+			return &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_FAILED, ExitCode: 7, Reason: "exit code 7"}
+		}
+		m := r.machine("web-1", a)
+		id := r.deploy(nil)
+		attempt := attemptOf(id, m, 1)
+		r.turns(id)
+		agent, db := r.link(a), &dying{Records: r.db, at: at, after: after}
+		mortal := r.core()
+		mortal.DB = db
+		if err := r.carryOut(mortal, agent, m); db.dead != (at >= 0) || !db.dead && err != nil {
+			t.Fatalf("dead: %v, %v", db.dead, err)
+		}
+		a.see(func() {
+			if len(a.forgotten) != 0 {
+				t.Error("the agent has forgotten what no turn has folded")
+			}
+		})
+		for range 3 { // to be started, to be folded, to be forgotten
+			r.turns(id)
+			r.must(r.carryOut(r.core(), agent, m))
+		}
+		view := r.view(id)
+		got := view.Attempts[0]
+		a.see(func() {
+			end = fmt.Sprint(view.Row.State, len(view.Attempts), got.ID == attempt, got.Outcome, got.ExitCode, got.Reason, got.LogLength, r.log(attempt), a.starts, a.forgotten, len(a.attempts))
+		})
+		return end, db.made
+	}
+	want, commits := run(t, -1, false)
+	if commits != 3 { // sent, started, ended
+		t.Fatalf("undisturbed, %d commits", commits)
+	}
+	for at := range commits {
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("commit %d, after %v", at, after), func(t *testing.T) {
+				t.Parallel()
+				if got, _ := run(t, at, after); got != want {
+					t.Errorf("it ended\n%s\nundisturbed\n%s", got, want)
+				}
+			})
+		}
+	}
+}
+
 // Fault 5: the script ends while no server is there. The result is stored once
 // when one is.
 func TestEndsWithoutServer(t *testing.T) {
@@ -214,6 +381,34 @@ func TestEndsWithoutServer(t *testing.T) {
 	}
 }
 
+// stateHash is the digest of all that is stored of a rollout but for its times:
+// its rows, its history by length, and the output of its attempts.
+func (r *rig) stateHash(id string) string {
+	r.t.Helper()
+	view := r.view(id)
+	for i := range view.Steps {
+		view.Steps[i].StartedAt, view.Steps[i].EndedAt = 0, 0
+	}
+	for i := range view.Cells {
+		c := &view.Cells[i]
+		c.StartedAt, c.EndedAt, c.DueAt, c.SilentAt, c.LimitAt = 0, 0, 0, 0, 0
+	}
+	var logs []string
+	for i := range view.Attempts {
+		at := &view.Attempts[i]
+		logs = append(logs, r.log(at.ID))
+		at.CreatedAt, at.SentAt, at.StartedAt, at.EndedAt = 0, 0, 0, 0
+	}
+	for i := range view.Notes {
+		view.Notes[i].At = 0
+	}
+	var seq int64
+	r.read(func(tx *store.Tx) (err error) { seq, err = store.LastSeq(tx, id); return err })
+	text, err := json.Marshal([]any{view.Row, view.Steps, view.Members, view.Cells, view.Attempts, view.Notes, seq, logs})
+	r.must(err)
+	return fmt.Sprintf("%x", sha256.Sum256(text))
+}
+
 // Fault 17: every message twice leaves the same rows as every message once.
 func TestTwiceIsOnce(t *testing.T) {
 	t.Parallel()
@@ -239,9 +434,7 @@ func TestTwiceIsOnce(t *testing.T) {
 			r.must(core.Receive(t.Context(), agent, gateway.Work{Attempt: d.Attempt, Rollout: id, Machine: m, Epoch: d.Epoch}, 0))
 		}
 		r.turns(id)
-		view := r.view(id)
-		at := view.Attempts[0]
-		return fmt.Sprint(view.Row.State, view.Row.Outputs, len(view.Attempts), at.Outcome, at.LogLength, len(r.log(d.Attempt)), a.starts)
+		return r.stateHash(id) + fmt.Sprint(a.starts)
 	}
 	if once, twice := dump(1), dump(2); once != twice {
 		t.Errorf("once:  %s\ntwice: %s", once, twice)

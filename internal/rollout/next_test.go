@@ -247,8 +247,11 @@ func TestADeletedMachineIsSuperseded(t *testing.T) {
 		t.Errorf("cell is %s", got)
 	}
 	want(t, "end", fmt.Sprint(m.finished), "[Succeeded]")
-	if m.row.Warnings == 0 {
-		t.Error("success without the warning that names it")
+	named := slices.ContainsFunc(m.notes, func(n rollout.Note) bool {
+		return n.Category == "Warning" && n.Member == "Machines-web1" && strings.Contains(n.Text, "web1") && strings.Contains(n.Text, "deleted by ann")
+	})
+	if m.row.Warnings != 1 || !named {
+		t.Errorf("success with %d warnings: %+v", m.row.Warnings, m.notes)
 	}
 }
 
