@@ -1,16 +1,13 @@
 package agentrpc
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"sync"
 	"time"
 
-	"connectrpc.com/connect"
 	"golang.org/x/net/http2"
 )
 
@@ -25,6 +22,10 @@ const (
 	maxFrame   = 64 << 10
 	maxHeader  = 64 << 10
 	maxStreams = 256
+	// headerTable turns off what the server's end of a link remembers of headers:
+	// deadlines and dates differ with each call and fill any table with what never
+	// comes again, 2 kB and more a link.
+	headerTable = 1
 )
 
 // A silent connection is pinged and then closed, so that a half-open one is
@@ -58,20 +59,26 @@ func NewLink(conn *tls.Conn) (*Link, error) {
 		return nil, errors.New("open link: the handshake is not done")
 	}
 	w := watch(conn)
-	transport := &http2.Transport{
-		DisableCompression: true,
-		MaxHeaderListSize:  maxHeader,
-		MaxReadFrameSize:   maxFrame,
-		ReadIdleTimeout:    pingAfter,
-		PingTimeout:        pingTimeout,
-	}
-	cc, err := transport.NewClientConn(w)
+	cc, err := sharedTransport().NewClientConn(w)
 	if err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("open link to %s: %w", peer, err)
 	}
-	return &Link{Client: newClient(roundTripper{cc}), conn: w, peer: peer}, nil
+	return &Link{Client: newClient(cc), conn: w, peer: peer}, nil
 }
+
+// sharedTransport makes connections; it keeps nothing of them.
+var sharedTransport = sync.OnceValue(func() *http2.Transport {
+	return &http2.Transport{
+		DisableCompression:        true,
+		MaxHeaderListSize:         maxHeader,
+		MaxReadFrameSize:          maxFrame,
+		MaxEncoderHeaderTableSize: headerTable,
+		MaxDecoderHeaderTableSize: headerTable,
+		ReadIdleTimeout:           pingAfter,
+		PingTimeout:               pingTimeout,
+	}
+})
 
 // Thumbprint is the agent's pin.
 func (l *Link) Thumbprint() string { return l.peer }
@@ -90,41 +97,6 @@ func (l *Link) Close() error {
 	l.conn.end(ErrClosed)
 	return l.conn.Conn.Close()
 }
-
-// newClient gives the RPCs that carry a job or a result the large limit and
-// all others the small one.
-func newClient(doer connect.HTTPClient) AgentClient {
-	withLimit := func(limit int) AgentClient {
-		return NewAgentClient(doer, "https://agent",
-			connect.WithReadMaxBytes(limit),
-			connect.WithSendMaxBytes(LargeMessage),
-			connect.WithAcceptCompression("gzip", nil, nil))
-	}
-	return client{AgentClient: withLimit(MaxMessage), large: withLimit(LargeMessage)}
-}
-
-type client struct {
-	AgentClient
-
-	large AgentClient
-}
-
-func (c client) Start(ctx context.Context, r *connect.Request[StartRequest]) (*connect.Response[StartResponse], error) {
-	return c.large.Start(ctx, r)
-}
-
-func (c client) Query(ctx context.Context, r *connect.Request[QueryRequest]) (*connect.Response[QueryResponse], error) {
-	return c.large.Query(ctx, r)
-}
-
-func (c client) Follow(ctx context.Context) *connect.BidiStreamForClient[FollowRequest, FollowResponse] {
-	return c.large.Follow(ctx)
-}
-
-// roundTripper sends requests over one connection and never follows a redirect.
-type roundTripper struct{ cc *http2.ClientConn }
-
-func (r roundTripper) Do(req *http.Request) (*http.Response, error) { return r.cc.RoundTrip(req) }
 
 // watched is a connection that tells when, and why, it ended.
 type watched struct {

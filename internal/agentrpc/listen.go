@@ -66,20 +66,26 @@ func (l *Listener) Serve(ctx context.Context, handle func(context.Context, *tls.
 		}
 		failures = 0
 		slots <- struct{}{}
-		wg.Go(func() { l.accept(ctx, raw, slots, handle) })
+		wg.Go(func() {
+			if conn := l.accept(ctx, raw, slots); conn != nil {
+				// In a goroutine of its own: this one's stack has grown with the
+				// handshake, and a connection may live for months.
+				wg.Go(func() { handle(ctx, conn) })
+			}
+		})
 	}
 }
 
-func (l *Listener) accept(ctx context.Context, raw net.Conn, slots <-chan struct{}, handle func(context.Context, *tls.Conn)) {
+// accept completes the handshake; nil when the peer was refused.
+func (l *Listener) accept(ctx context.Context, raw net.Conn, slots <-chan struct{}) *tls.Conn {
+	defer func() { <-slots }()
 	conn, err := l.handshake(ctx, raw)
 	if err != nil {
 		l.refuse(raw.RemoteAddr().String(), err)
 		part(raw)
-		<-slots
-		return
+		return nil
 	}
-	<-slots
-	handle(ctx, conn)
+	return conn
 }
 
 // partTime and partBytes bound what a refused peer may still send.

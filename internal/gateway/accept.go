@@ -39,7 +39,8 @@ func (g *Gateway) serve(ctx context.Context, conn *tls.Conn, to *machine) error 
 	s := &session{
 		g: g, link: link, agent: Remote(link.Client), wake: make(chan struct{}, 1), over: make(chan struct{}),
 	}
-	if s.about, err = s.describe(ctx); err != nil {
+	aside(func() { s.about, err = s.describe(ctx) })
+	if err != nil {
 		return fmt.Errorf("describe agent: %w", err)
 	}
 	if s.m = to; to == nil {

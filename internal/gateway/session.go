@@ -74,7 +74,7 @@ func (s *session) run(ctx context.Context) error {
 	defer s.stopWork()
 	timer := time.NewTimer(s.g.jitter(s.g.ping))
 	defer timer.Stop()
-	s.step(ctx)
+	aside(func() { s.step(ctx) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -84,15 +84,32 @@ func (s *session) run(ctx context.Context) error {
 		case <-s.link.Done():
 			return s.link.Err()
 		case <-s.wake:
-			s.step(ctx)
+			aside(func() { s.step(ctx) })
 		case <-timer.C:
-			if err := s.ping(ctx); err != nil {
+			var err error
+			aside(func() {
+				if err = s.ping(ctx); err == nil {
+					s.step(ctx)
+				}
+			})
+			if err != nil {
 				return err
 			}
-			s.step(ctx)
 			timer.Reset(s.g.jitter(s.g.ping))
 		}
 	}
+}
+
+// aside runs f in a goroutine of its own and waits for it. What sessions do goes
+// deep, and a goroutine keeps the stack that it once needed: thousands of them
+// that wait most of the time shall be small.
+func aside(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
 }
 
 // step brings the session as far as it can get now: into its seat, and what
