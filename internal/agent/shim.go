@@ -123,6 +123,11 @@ type shim struct {
 	deps   ShimDeps
 }
 
+// OutOfMemory begins the reason of a job that failed while the system killed a
+// process for lack of memory (fault 47).
+const OutOfMemory = "out of memory: the system killed a process while the job ran, because the memory of the machine or of the " +
+	"agent's control group was used up; "
+
 // The causes of a job's early end.
 type endCause struct {
 	proc.Stop
@@ -166,6 +171,9 @@ func (s *shim) run(ctx context.Context) *agentrpc.Result {
 		Attempt: s.folder.Attempt, Dir: s.folder.Path, Log: s.log, Run: runner.Run, Clock: s.deps.Clock,
 	})
 	result.StartedMs, result.EndedMs = started.UnixMilli(), s.deps.Clock().UnixMilli()
+	if runner.Starved() && result.GetOutcome() == agentrpc.Outcome_OUTCOME_FAILED {
+		result.Reason = OutOfMemory + result.GetReason()
+	}
 	return settle(result, context.Cause(ctx), runner.Left())
 }
 

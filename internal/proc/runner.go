@@ -44,8 +44,9 @@ type Runner struct {
 	// Grace is between asking and killing when the context's cause is no Stop.
 	Grace time.Duration
 
-	mu   sync.Mutex
-	left []Ref
+	mu      sync.Mutex
+	left    []Ref
+	starved bool
 }
 
 // Run runs the command and gives its exit code. When ctx ends first, the whole
@@ -59,6 +60,7 @@ func (r *Runner) Run(ctx context.Context, cmd *exec.Cmd) (exitCode int, err erro
 	if cmd.WaitDelay == 0 {
 		cmd.WaitDelay = outputGrace
 	}
+	starved := starved()
 	tree, err := Start(cmd, r.Options)
 	if err != nil {
 		return -1, err
@@ -75,6 +77,11 @@ func (r *Runner) Run(ctx context.Context, cmd *exec.Cmd) (exitCode int, err erro
 	}()
 	select {
 	case e := <-done:
+		if starved(e.code) {
+			r.mu.Lock()
+			r.starved = true
+			r.mu.Unlock()
+		}
 		return e.code, e.err
 	case <-ctx.Done():
 	}
@@ -113,4 +120,12 @@ func (r *Runner) Left() []Ref {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]Ref(nil), r.left...)
+}
+
+// Starved says whether the system killed a process for lack of memory while one
+// of the commands ran to its end (fault 47). It is known on Linux alone.
+func (r *Runner) Starved() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.starved
 }
