@@ -543,3 +543,6 @@ func TestDescribeAndProbe(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+// waitsFor is a script that waits for the file.
+func waitsFor(file string) string { return "until [ -e " + file + " ]; do sleep 0.01; done" }

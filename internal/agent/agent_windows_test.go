@@ -347,7 +347,7 @@ func TestRestartOfTheMachine(t *testing.T) {
 	t.Cleanup(m.kill)
 	log, result := m.follow("A-1", 0)
 	wantOutcome(t, result, agentrpc.Outcome_OUTCOME_UNKNOWN)
-	if !strings.Contains(result.GetReason(), "machine was restarted") || log != "begun\r\n" {
+	if !strings.Contains(result.GetReason(), "machine was restarted") || !result.GetRestarted() || log != "begun\r\n" {
 		t.Errorf("log %q, result %v", log, result)
 	}
 }
@@ -392,3 +392,6 @@ func TestReplaceWaitsForReaders(t *testing.T) {
 		t.Errorf("%q, %v, %v", text, err, entries)
 	}
 }
+
+// waitsFor is a script that waits for the file.
+func waitsFor(file string) string { return as("gate", file) }

@@ -114,6 +114,7 @@ func (s *Service) Forget(_ context.Context, req *connect.Request[agentrpc.Forget
 // Describe implements agentrpc.AgentHandler.
 func (s *Service) Describe(context.Context, *connect.Request[agentrpc.DescribeRequest]) (*connect.Response[agentrpc.DescribeResponse], error) {
 	answer := s.deps.Facts.describe(s.home)
+	answer.Protocol, answer.OldestProtocol = agentrpc.NewestVersion, agentrpc.OldestVersion
 	answer.NowMs = s.deps.Clock().UnixMilli()
 	for _, at := range s.core.List() {
 		answer.Attempts = append(answer.Attempts, at.ID)

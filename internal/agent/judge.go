@@ -59,7 +59,9 @@ func Judge(e Evidence) *agentrpc.Result {
 	case e.Alive:
 		return nil
 	case e.Marker.Shim != nil && e.Marker.Shim.Boot != e.Boot:
-		return unknown("the machine was restarted while the job ran; how it ended cannot be known")
+		result := unknown("the machine was restarted while the job ran; how it ended cannot be known")
+		result.Restarted = true
+		return result
 	default:
 		return unknown("process gone, no exit record: the job's keeper was ended from outside; how the job ended cannot be known")
 	}

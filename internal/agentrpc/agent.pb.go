@@ -144,9 +144,12 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 type DescribeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The server's clock, to show skew.
-	NowMs         int64 `protobuf:"varint,1,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NowMs int64 `protobuf:"varint,1,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
+	// The protocol versions that the server speaks, see protocol.go; 0 is 1.
+	Protocol       int32 `protobuf:"varint,2,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	OldestProtocol int32 `protobuf:"varint,3,opt,name=oldest_protocol,json=oldestProtocol,proto3" json:"oldest_protocol,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *DescribeRequest) Reset() {
@@ -186,6 +189,20 @@ func (x *DescribeRequest) GetNowMs() int64 {
 	return 0
 }
 
+func (x *DescribeRequest) GetProtocol() int32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *DescribeRequest) GetOldestProtocol() int32 {
+	if x != nil {
+		return x.OldestProtocol
+	}
+	return 0
+}
+
 type DescribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty for listening agents.
@@ -204,8 +221,11 @@ type DescribeResponse struct {
 	// Attempts in the journal that were not forgotten.
 	Attempts      []string `protobuf:"bytes,12,rep,name=attempts,proto3" json:"attempts,omitempty"`
 	OsDescription string   `protobuf:"bytes,13,opt,name=os_description,json=osDescription,proto3" json:"os_description,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The protocol versions that the agent speaks; 0 is 1.
+	Protocol       int32 `protobuf:"varint,14,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	OldestProtocol int32 `protobuf:"varint,15,opt,name=oldest_protocol,json=oldestProtocol,proto3" json:"oldest_protocol,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *DescribeResponse) Reset() {
@@ -327,6 +347,20 @@ func (x *DescribeResponse) GetOsDescription() string {
 		return x.OsDescription
 	}
 	return ""
+}
+
+func (x *DescribeResponse) GetProtocol() int32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetOldestProtocol() int32 {
+	if x != nil {
+		return x.OldestProtocol
+	}
+	return 0
 }
 
 type HaveRequest struct {
@@ -1112,8 +1146,11 @@ type Result struct {
 	Outputs   []*OutputVariable `protobuf:"bytes,7,rep,name=outputs,proto3" json:"outputs,omitempty"`
 	Artifacts []*Artifact       `protobuf:"bytes,8,rep,name=artifacts,proto3" json:"artifacts,omitempty"`
 	// Present when the job installed a package and succeeded.
-	Receipt       *Receipt `protobuf:"bytes,9,opt,name=receipt,proto3" json:"receipt,omitempty"`
-	Warnings      bool     `protobuf:"varint,10,opt,name=warnings,proto3" json:"warnings,omitempty"`
+	Receipt  *Receipt `protobuf:"bytes,9,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	Warnings bool     `protobuf:"varint,10,opt,name=warnings,proto3" json:"warnings,omitempty"`
+	// The end is unknown because the machine was restarted while the job ran, and
+	// not for any other reason (fault 12). Since protocol 2.
+	Restarted     bool `protobuf:"varint,11,opt,name=restarted,proto3" json:"restarted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1214,6 +1251,13 @@ func (x *Result) GetReceipt() *Receipt {
 func (x *Result) GetWarnings() bool {
 	if x != nil {
 		return x.Warnings
+	}
+	return false
+}
+
+func (x *Result) GetRestarted() bool {
+	if x != nil {
+		return x.Restarted
 	}
 	return false
 }
@@ -2122,9 +2166,11 @@ var File_agent_proto protoreflect.FileDescriptor
 
 const file_agent_proto_rawDesc = "" +
 	"\n" +
-	"\vagent.proto\x12\x10slipway.agent.v1\"(\n" +
+	"\vagent.proto\x12\x10slipway.agent.v1\"m\n" +
 	"\x0fDescribeRequest\x12\x15\n" +
-	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\"\x8d\x03\n" +
+	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x12\x1a\n" +
+	"\bprotocol\x18\x02 \x01(\x05R\bprotocol\x12'\n" +
+	"\x0foldest_protocol\x18\x03 \x01(\x05R\x0eoldestProtocol\"\xd2\x03\n" +
 	"\x10DescribeResponse\x12'\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x03R\vincarnation\x12\x18\n" +
@@ -2139,7 +2185,9 @@ const file_agent_proto_rawDesc = "" +
 	" \x01(\x03R\rfreeDiskBytes\x12\x15\n" +
 	"\x06now_ms\x18\v \x01(\x03R\x05nowMs\x12\x1a\n" +
 	"\battempts\x18\f \x03(\tR\battempts\x12%\n" +
-	"\x0eos_description\x18\r \x01(\tR\rosDescription\"%\n" +
+	"\x0eos_description\x18\r \x01(\tR\rosDescription\x12\x1a\n" +
+	"\bprotocol\x18\x0e \x01(\x05R\bprotocol\x12'\n" +
+	"\x0foldest_protocol\x18\x0f \x01(\x05R\x0eoldestProtocol\"%\n" +
 	"\vHaveRequest\x12\x16\n" +
 	"\x06sha256\x18\x01 \x03(\tR\x06sha256\"(\n" +
 	"\fHaveResponse\x12\x18\n" +
@@ -2191,7 +2239,7 @@ const file_agent_proto_rawDesc = "" +
 	"\x05event\"4\n" +
 	"\x06Output\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"\x92\x03\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"\xb0\x03\n" +
 	"\x06Result\x123\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x19.slipway.agent.v1.OutcomeR\aoutcome\x12\x1b\n" +
 	"\texit_code\x18\x02 \x01(\x05R\bexitCode\x12\x16\n" +
@@ -2205,7 +2253,8 @@ const file_agent_proto_rawDesc = "" +
 	"\tartifacts\x18\b \x03(\v2\x1a.slipway.agent.v1.ArtifactR\tartifacts\x123\n" +
 	"\areceipt\x18\t \x01(\v2\x19.slipway.agent.v1.ReceiptR\areceipt\x12\x1a\n" +
 	"\bwarnings\x18\n" +
-	" \x01(\bR\bwarnings\"X\n" +
+	" \x01(\bR\bwarnings\x12\x1c\n" +
+	"\trestarted\x18\v \x01(\bR\trestarted\"X\n" +
 	"\x0eOutputVariable\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1c\n" +

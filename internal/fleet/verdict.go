@@ -22,7 +22,7 @@ func judge(tx *store.Tx, m *resource.Machine, p Probed, probeErr error) error {
 	if session != nil && session.State == store.SessionConnected {
 		tell(m, session.Facts)
 	}
-	if session != nil && (session.State == store.SessionDuplicate || session.State == store.SessionQuarantined) {
+	if session != nil && (session.State == store.SessionDuplicate || session.State == store.SessionQuarantined || session.State == store.SessionIncompatible) {
 		m.HealthStatus, m.StatusSummary = resource.Unhealthy, session.Reason
 		return nil
 	}

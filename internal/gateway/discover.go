@@ -45,7 +45,7 @@ func (g *Gateway) Discover(ctx context.Context, host string, port int) (*Discove
 	if link.Thumbprint() == g.identity.Thumbprint() {
 		return nil, undiscovered(nil, "%s is this server's own port for agents that poll. Give the address on which an agent listens.", address)
 	}
-	about, err := Remote(link.Client).Describe(ctx, &agentrpc.DescribeRequest{NowMs: g.now().UnixMilli()})
+	about, err := Remote(link.Client).Describe(ctx, greeting(g.now().UnixMilli()))
 	if err != nil {
 		return nil, undiscovered(err, "An agent with the thumbprint %s listens at %s, but it does not answer this server. Register it with --trust %s, so that it takes orders from here.",
 			link.Thumbprint(), address, g.identity.Thumbprint())

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -51,6 +52,8 @@ type fakeAgent struct {
 	forgotten   []string
 	follows     map[string][]int64 // offsets from which output was asked for, by attempt
 	skew        time.Duration
+	speaks      agentrpc.Speaks
+	handler     func(agentrpc.AgentHandler) http.Handler
 }
 
 type fakeAttempt struct {
@@ -71,6 +74,7 @@ func newAgent(tb testing.TB, subscription string) *fakeAgent {
 		id: id, subscription: subscription, hostname: "web-1", incarnation: 1, changed: make(chan struct{}),
 		attempts: map[string]*fakeAttempt{}, epochs: map[string]int64{}, packages: map[string][]byte{},
 		files: map[string][]byte{}, starts: map[string]int{}, calls: map[string]int{}, follows: map[string][]int64{},
+		speaks: agentrpc.Ours(), handler: agentrpc.NewHandler,
 		run: func(_ context.Context, _ *agentrpc.Job, write func(string)) *agentrpc.Result {
 			write("hello\n")
 			return &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_SUCCEEDED}
@@ -110,7 +114,7 @@ func (a *fakeAgent) poll(ctx context.Context, address, server string, wrap func(
 		if err == nil {
 			conn := tls.Client(wrap(raw), config)
 			if err = conn.HandshakeContext(ctx); err == nil {
-				err = agentrpc.ServeConn(ctx, conn, agentrpc.NewHandler(a))
+				err = agentrpc.ServeConn(ctx, conn, a.handler(a))
 			}
 			_ = raw.Close()
 		}
@@ -175,7 +179,7 @@ func (a *fakeAgent) Describe(_ context.Context, _ *connect.Request[agentrpc.Desc
 	return connect.NewResponse(&agentrpc.DescribeResponse{
 		SubscriptionId: a.subscription, Incarnation: a.incarnation, Hostname: a.hostname, Os: "linux", Arch: "amd64",
 		Version: "1.0.0", Shell: "Bash", BootId: a.hostname, NowMs: time.Now().Add(a.skew).UnixMilli(),
-		Attempts: slices.Sorted(maps.Keys(a.attempts)),
+		Attempts: slices.Sorted(maps.Keys(a.attempts)), Protocol: a.speaks.Newest, OldestProtocol: a.speaks.Oldest,
 	}), nil
 }
 

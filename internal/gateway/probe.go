@@ -44,7 +44,7 @@ const probeExtra = 30 * time.Second
 func (g *Gateway) Describe(ctx context.Context, machine string) (*agentrpc.DescribeResponse, error) {
 	var about *agentrpc.DescribeResponse
 	err := g.reach(ctx, machine, func(agent Agent) (err error) {
-		about, err = agent.Describe(ctx, &agentrpc.DescribeRequest{NowMs: g.now().UnixMilli()})
+		about, err = agent.Describe(ctx, greeting(g.now().UnixMilli()))
 		return err
 	})
 	return about, err

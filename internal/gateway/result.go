@@ -84,6 +84,7 @@ func endOf(r *agentrpc.Result, length, skew int64) *rollout.End {
 		end.Reason = fmt.Sprintf("the agent reported the outcome %d, which this server does not know", r.Outcome)
 	}
 	end.Retry = end.Outcome == rollout.OutcomeNotStarted
+	end.Restarted = end.Outcome == rollout.OutcomeUnknown && r.Restarted
 	if r.StartedMs > 0 && r.EndedMs >= r.StartedMs {
 		end.StartedAt, end.EndedAt = r.StartedMs-skew, r.EndedMs-skew
 	}

@@ -65,6 +65,9 @@ func (s *seat) sit(ctx context.Context, c *session) (held string, err error) {
 	if held := s.dispute(c); held != "" {
 		return held, c.hold(ctx, store.SessionDuplicate, held)
 	}
+	if held := c.misunderstands(); held != "" {
+		return held, c.hold(ctx, store.SessionIncompatible, held)
+	}
 	held, err = c.open(ctx)
 	if errors.Is(err, ErrElsewhere) {
 		s.taken.CompareAndSwap(c, nil)

@@ -196,7 +196,7 @@ func (s *session) describe(ctx context.Context) (*agentrpc.DescribeResponse, err
 	ctx, cancel := context.WithTimeoutCause(ctx, max(s.g.ping, answerLeast), errNoAnswer)
 	defer cancel()
 	now := s.g.now().UnixMilli()
-	about, err := s.agent.Describe(ctx, &agentrpc.DescribeRequest{NowMs: now})
+	about, err := s.agent.Describe(ctx, greeting(now))
 	if err == nil {
 		s.skew.Store(about.NowMs - now)
 	}
@@ -210,8 +210,30 @@ func (s *session) answers(ctx context.Context) error {
 		return s.why
 	default:
 	}
-	_, err := s.agent.Describe(ctx, &agentrpc.DescribeRequest{NowMs: s.g.now().UnixMilli()})
+	_, err := s.agent.Describe(ctx, greeting(s.g.now().UnixMilli()))
 	return err
+}
+
+// greeting tells an agent the time and what this server speaks.
+func greeting(now int64) *agentrpc.DescribeRequest {
+	ours := agentrpc.Ours()
+	return &agentrpc.DescribeRequest{NowMs: now, Protocol: ours.Newest, OldestProtocol: ours.Oldest}
+}
+
+// misunderstands says why the agent cannot work with this server, "" when both
+// speak a version of the protocol (fault 45).
+func (s *session) misunderstands() string {
+	ours, theirs := agentrpc.Ours(), agentrpc.Speaks{Newest: s.about.Protocol, Oldest: s.about.OldestProtocol}
+	_, ok := ours.Agree(theirs)
+	older := "agent"
+	switch {
+	case ok:
+		return ""
+	case theirs.Newest > ours.Newest:
+		older = "server"
+	}
+	return fmt.Sprintf("The agent, release %s, speaks %v of the protocol and this server %v. Upgrade the %s.",
+		clip(s.about.Version, maxFact), theirs, ours, older)
 }
 
 // open records the session, unless it has to be held.

@@ -68,9 +68,12 @@ type End struct {
 	// Retry asks for another try of an attempt that provably did not start and
 	// may start later: the machine was busy or its disk full. Without it the
 	// attempt's cell has failed: a damaged package is damaged the next time too.
-	Retry   bool     `json:",omitempty"`
-	Receipt *Receipt `json:",omitempty"`
-	Outputs []Set    `json:",omitempty"`
+	Retry bool `json:",omitempty"`
+	// Restarted says that the end is unknown because the machine was restarted
+	// while the attempt ran, and for no other reason (fault 12).
+	Restarted bool     `json:",omitempty"`
+	Receipt   *Receipt `json:",omitempty"`
+	Outputs   []Set    `json:",omitempty"`
 }
 
 // Receipt is the part of an agent's receipt that decides.

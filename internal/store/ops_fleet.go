@@ -22,6 +22,9 @@ const (
 	// SessionQuarantined: the agent's start counter went back, so its journal
 	// did too; no work until a person confirms it (fault 32).
 	SessionQuarantined SessionState = "Quarantined"
+	// SessionIncompatible: agent and server speak no version of the protocol in
+	// common; no work until one of them is upgraded (fault 45).
+	SessionIncompatible SessionState = "Incompatible"
 )
 
 // Session is a machine's link to a node: generation counts the links, so a
