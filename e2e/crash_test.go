@@ -3,9 +3,11 @@
 package e2e_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +120,44 @@ func TestMachineLosesPower(t *testing.T) {
 	eventually(t, "the secret is gone from the machine", func() bool { return len(grep(t, m.home, canary)) == 0 })
 	if n := len(s.once("starts")); n != 1 {
 		t.Errorf("%d starts", n)
+	}
+}
+
+// A step that declares that it restarts its machine is done when that has
+// happened, and the next one runs; nothing is run again (fault 12). The machine
+// of this story cannot really restart: its boot id is that of another boot.
+func TestMachineRestartsAsExpected(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, sharedServer(t))
+	m := s.machine("m")
+	restart := script("Restart", s.mark("starts")+"sleep 600\n")
+	properties, _ := restart["Properties"].(map[string]any)
+	properties["Slipway.Action.RebootsExpected"] = "True"
+	s.steps(step("Restart", "web", "", restart), step("After", "web", "", script("After", s.mark("after"))))
+	s.release("1.0.0")
+	task := s.deploy("1.0.0")
+	s.appears("starts")
+	m.killAll()
+	markers, err := filepath.Glob(filepath.Join(m.home, "attempts", "*", "started"))
+	if err != nil || len(markers) != 1 {
+		t.Fatalf("markers %v, %v", markers, err)
+	}
+	marker, err := os.ReadFile(markers[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	earlier := regexp.MustCompile(`"boot":"[^"]+"`).ReplaceAll(marker, []byte(`"boot":"an earlier one"`))
+	if bytes.Equal(earlier, marker) {
+		t.Fatalf("no boot id in %s", marker)
+	}
+	if err := os.WriteFile(markers[0], earlier, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.start()
+	s.finish(task, "Success")
+	contains(t, "the log", s.logOf(task), "restarted, as the action declares")
+	if starts, after := s.once("starts"), s.once("after"); len(starts) != 1 || len(after) != 1 {
+		t.Errorf("starts %v, after %v", starts, after)
 	}
 }
 

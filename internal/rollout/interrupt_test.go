@@ -113,6 +113,44 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+// fault 12: an action that declares that it restarts its machine goes on with
+// the next one when that has happened, and is not run again; for any other
+// unknown end, for a package without its receipt, and where nothing is declared,
+// people are asked.
+func TestRebootsExpected(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		declared, restarted, receipt bool
+		want, next                   rollout.CellState
+	}{
+		"declared, restarted":     {true, true, false, rollout.CellSucceeded, rollout.CellRunning},
+		"declared, not restarted": {true, false, false, rollout.CellInterrupted, ""},
+		"not declared":            {false, true, false, rollout.CellInterrupted, ""},
+		"no receipt":              {true, true, true, rollout.CellInterrupted, ""},
+	} {
+		restart := action("restart")
+		restart.RebootsExpected, restart.Receipt = tc.declared, tc.receipt
+		p := plan(step("update", "web", restart, action("after")))
+		p.AskUnknown = true
+		m := newMemory("ServerTasks-1")
+		m.join(p, machines("web", 1)...)
+		first := m.send(p, 10)[0]
+		m.fold(p, rollout.Event{At: 20, Kind: rollout.Ended, Attempt: first, End: &rollout.End{
+			Outcome: rollout.OutcomeUnknown, Reason: "restarted", Restarted: tc.restarted,
+		}})
+		if got := m.state(0, 0, "web1"); got != tc.want {
+			t.Errorf("%s: %s", name, got)
+		}
+		m.send(p, 30)
+		if got := m.state(0, 1, "web1"); got != tc.next {
+			t.Errorf("%s: the next action is %q", name, got)
+		}
+		if at := m.attempts[first]; at.Outcome != rollout.OutcomeUnknown {
+			t.Errorf("%s: the attempt is said to have ended %s", name, at.Outcome)
+		}
+	}
+}
+
 // P1: what proves that the package is on the machine cannot be waved through.
 func TestAPackagesProofCannotBeIgnored(t *testing.T) {
 	t.Parallel()

@@ -28,7 +28,7 @@ func (t *turn) ended(id string, end *End) {
 			a.Outcome, a.Reason = OutcomeFailed, problem
 		}
 	}
-	t.closeByOutcome(c, a, end.Retry)
+	t.closeByOutcome(c, a, end)
 }
 
 func (t *turn) closeAttempt(a *Attempt, end *End) {
@@ -81,8 +81,7 @@ func wrongReceipt(spec *Action, a *Attempt, r *Receipt) string {
 }
 
 // closeByOutcome gives the cell the state that its attempt's outcome means.
-// retry says that what kept it from starting may pass.
-func (t *turn) closeByOutcome(c *Cell, a *Attempt, retry bool) {
+func (t *turn) closeByOutcome(c *Cell, a *Attempt, end *End) {
 	canceling := t.w.Row.State == Canceling
 	switch a.Outcome {
 	case OutcomeSucceeded:
@@ -100,9 +99,14 @@ func (t *turn) closeByOutcome(c *Cell, a *Attempt, retry bool) {
 	case OutcomeTimedOut:
 		t.failed(c, a, CellTimedOut, a.Reason)
 	case OutcomeUnknown:
+		if spec := t.action(c); end.Restarted && spec.RebootsExpected && !spec.Receipt && !canceling && !c.Ending {
+			t.say("Info", c.CellKey, "The machine was restarted, as the action declares.")
+			t.closeCell(c, CellSucceeded, "the machine was restarted, as the action declares")
+			return
+		}
 		t.failed(c, a, CellUnknown, a.Reason)
 	case OutcomeNotStarted:
-		t.notStarted(c, a, retry)
+		t.notStarted(c, a, end.Retry)
 	case OutcomeFailed, OutcomeNone:
 		t.failed(c, a, CellFailed, a.Reason)
 	}

@@ -146,6 +146,10 @@ type Action struct {
 	// Idempotent says that the action may run twice: an attempt whose end is not
 	// known is tried again by itself (design 5.8).
 	Idempotent bool `json:",omitempty"`
+	// RebootsExpected says that the action may restart its machine: an attempt
+	// that this has ended counts as done, and the next action goes on (fault 12).
+	// It has no say over a package's receipt.
+	RebootsExpected bool `json:",omitempty"`
 	// Limit ends an attempt so many milliseconds after its start; 0 never does.
 	Limit int64 `json:",omitempty"`
 	// Manual asks people instead of running anything.

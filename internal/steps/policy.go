@@ -15,6 +15,9 @@ const (
 	// Idempotent says that the action may run twice on a machine: an attempt
 	// whose end is not known is tried again by itself.
 	Idempotent = "Slipway.Action.Idempotent"
+	// RebootsExpected says that the action restarts its machine: one whose
+	// attempt ended that way goes on with the next action (fault 12).
+	RebootsExpected = "Slipway.Action.RebootsExpected"
 	// StepTimeLimit limits a step as a whole, over all of its machines.
 	StepTimeLimit = "Slipway.Step.ExecutionTimeout.Minutes"
 	// FailurePolicy is Stop (also when empty), Continue, or how many machines

@@ -120,7 +120,7 @@ func TestPoliciesInThePlan(t *testing.T) {
 		return a
 	}
 	first := webStep("First", with(bash("First", "true"), map[string]string{
-		steps.RetryCount: "3", steps.RetryBackoff: "20", steps.TimeLimit: "10", steps.Idempotent: "True",
+		steps.RetryCount: "3", steps.RetryBackoff: "20", steps.TimeLimit: "10", steps.Idempotent: "True", steps.RebootsExpected: "true",
 	}))
 	first.Properties[steps.FailurePolicy], first.Properties[steps.StepTimeLimit] = resource.Text("10%"), resource.Text("60")
 	first.Properties[steps.ZoneByZone] = resource.Text("True")
@@ -139,7 +139,7 @@ func TestPoliciesInThePlan(t *testing.T) {
 	plan, err := deploy.BuildPlan(in)
 	check(t, err)
 	a := plan.Steps[0].Actions[0]
-	if a.Retries != 3 || a.Backoff != 20_000 || a.Limit != 600_000 || !a.Idempotent {
+	if a.Retries != 3 || a.Backoff != 20_000 || a.Limit != 600_000 || !a.Idempotent || !a.RebootsExpected {
 		t.Errorf("action: %+v", a)
 	}
 	if s := plan.Steps[0]; s.Tolerate != (rollout.Tolerance{Percent: 10}) || s.Limit != 3_600_000 || !s.Zonal || s.WithPrevious || !plan.Steps[1].WithPrevious {

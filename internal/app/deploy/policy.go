@@ -69,6 +69,7 @@ func planPolicies(kind *steps.Type, a *rollout.Action) (err error) {
 		return err
 	}
 	a.Idempotent = steps.Flag(a.Properties, steps.Idempotent)
+	a.RebootsExpected = steps.Flag(a.Properties, steps.RebootsExpected)
 	if !kind.Asks {
 		return nil
 	}
