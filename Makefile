@@ -140,7 +140,7 @@ mutants: ## Remove each guard in turn and demand that something names what it pr
 	@go run ./mutants -only '$(ONLY)' $(MUTANTSFLAGS)
 
 .PHONY: bench
-bench: build ## Measure Slipway beside the floor and rsync (docs/performance.md)
+bench: build ## Measure Slipway beside the floor and rsync, and with many machines (BENCHFLAGS='-only scale')
 	go run ./bench -slipway bin/slipway $(BENCHFLAGS)
 
 .PHONY: check

@@ -114,8 +114,35 @@ func (a *api) upload(ctx context.Context, file string) error {
 	return err
 }
 
+// environment makes an environment that releases may go to at once: all are
+// in one phase of the lifecycle.
+func (a *api) environment(ctx context.Context, name string) (id string, err error) {
+	made, err := a.post(ctx, "/api/environments", document{"Name": name})
+	if err != nil {
+		return "", err
+	}
+	page, err := a.get(ctx, "/api/environments?take=1000")
+	if err != nil {
+		return "", err
+	}
+	var all []string
+	items, _ := page["Items"].([]any)
+	for _, item := range items {
+		if doc, ok := item.(map[string]any); ok {
+			all = append(all, document(doc).text("Id"))
+		}
+	}
+	lifecycle, err := a.first(ctx, "/api/lifecycles")
+	if err != nil {
+		return "", err
+	}
+	lifecycle["Phases"] = []document{{"Name": "All", "OptionalDeploymentTargets": all, "AutomaticDeploymentTargets": []string{}}}
+	_, err = a.put(ctx, "/api/lifecycles/"+lifecycle.text("Id"), lifecycle)
+	return made.text("Id"), err
+}
+
 // project makes a project with one step on the machines of role "bench".
-func (a *api) project(ctx context.Context, name string, action document) (string, error) {
+func (a *api) project(ctx context.Context, name string, actions ...document) (string, error) {
 	lifecycle, err := a.first(ctx, "/api/lifecycles")
 	if err != nil {
 		return "", err
@@ -135,20 +162,25 @@ func (a *api) project(ctx context.Context, name string, action document) (string
 	if err != nil {
 		return "", err
 	}
-	action["Name"] = "Bench"
+	for i, action := range actions {
+		action["Name"] = "Bench"
+		if i > 0 {
+			action["Name"] = fmt.Sprintf("Bench %d", i+1)
+		}
+	}
 	process["Steps"] = []document{{
-		"Name": "Bench", "Properties": document{"Octopus.Action.TargetRoles": "bench"}, "Actions": []document{action},
+		"Name": "Bench", "Properties": document{"Octopus.Action.TargetRoles": "bench"}, "Actions": actions,
 	}}
 	_, err = a.put(ctx, path, process)
 	return project.text("Id"), err
 }
 
-func scriptAction() document {
+func scriptAction(body string) document {
 	return document{"ActionType": "Octopus.Script", "Properties": document{
 		"Octopus.Action.RunOnServer":         "False",
 		"Octopus.Action.Script.ScriptSource": "Inline",
 		"Octopus.Action.Script.Syntax":       "Bash",
-		"Octopus.Action.Script.ScriptBody":   scriptText,
+		"Octopus.Action.Script.ScriptBody":   body,
 	}}
 }
 
@@ -200,17 +232,27 @@ func (a *api) release(ctx context.Context, project, version, packageVersion stri
 
 // deploy orders the deployment and waits for its task's end.
 func (a *api) deploy(ctx context.Context, release, environment string) error {
-	deployment, err := a.post(ctx, "/api/deployments", document{"ReleaseId": release, "EnvironmentId": environment})
+	task, err := a.order(ctx, release, environment)
 	if err != nil {
 		return err
 	}
-	path := "/api/tasks/" + deployment.text("TaskId")
+	return a.await(ctx, task)
+}
+
+// order orders the deployment and returns its task.
+func (a *api) order(ctx context.Context, release, environment string) (task string, err error) {
+	deployment, err := a.post(ctx, "/api/deployments", document{"ReleaseId": release, "EnvironmentId": environment})
+	return deployment.text("TaskId"), err
+}
+
+// await waits for the end of a task, which has to be a good one.
+func (a *api) await(ctx context.Context, id string) error {
+	path := "/api/tasks/" + id
 	var task document
-	err = poll(ctx, "the end of "+path, 5*time.Millisecond, 5*time.Minute, func() (bool, error) {
-		if task, err = a.get(ctx, path); err != nil {
-			return false, err
-		}
-		return task["IsCompleted"] == true, nil
+	err := poll(ctx, "the end of "+path, 5*time.Millisecond, 5*time.Minute, func() (bool, error) {
+		var err error
+		task, err = a.get(ctx, path)
+		return task["IsCompleted"] == true, err
 	})
 	if err != nil {
 		return err

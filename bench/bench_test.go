@@ -80,24 +80,25 @@ func TestReport(t *testing.T) {
 func TestSpliceReplacesOnlyItsPart(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "performance.md")
-	before := "head\n" + markBegin + "old\n" + markEnd + "tail\n"
+	begin, end := "<!-- bench: begin -->\n", "<!-- bench: end -->\n"
+	before := "head\n" + begin + "old\n" + end + "tail\n"
 	if err := os.WriteFile(file, []byte(before), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := splice(file, "new\n"); err != nil {
+	if err := splice(file, "bench", "new\n"); err != nil {
 		t.Fatal(err)
 	}
 	after, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "head\n" + markBegin + "new\n" + markEnd + "tail\n"; string(after) != want {
+	if want := "head\n" + begin + "new\n" + end + "tail\n"; string(after) != want {
 		t.Errorf("file is %q, want %q", after, want)
 	}
 	if err := os.WriteFile(file, []byte("no marks"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := splice(file, "new\n"); err == nil {
+	if err := splice(file, "bench", "new\n"); err == nil {
 		t.Error("a file without the marks was accepted")
 	}
 }

@@ -18,6 +18,8 @@ type slipway struct {
 	dir, binary   string
 	n             int
 	api           api
+	metrics       string    // address of the server's figures
+	agents        int       // port
 	procs         processes // the server first, then the agents
 	environment   string
 	script        string // release of the project that runs the script
@@ -38,6 +40,9 @@ func startSlipway(ctx context.Context, binary, dir string, n int) (*slipway, err
 		return nil, err
 	}
 	s := &slipway{dir: dir, binary: binary, n: n}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
 	apiPort, err := freePort()
 	if err != nil {
 		return nil, err
@@ -46,10 +51,16 @@ func startSlipway(ctx context.Context, binary, dir string, n int) (*slipway, err
 	if err != nil {
 		return nil, err
 	}
+	metricsPort, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	s.metrics, s.agents = fmt.Sprintf("127.0.0.1:%d", metricsPort), agentPort
 	s.api = api{url: fmt.Sprintf("http://127.0.0.1:%d", apiPort), key: adminKey}
 	server := []string{
 		"server", "--data", filepath.Join(dir, "data"), "--listen", fmt.Sprintf("127.0.0.1:%d", apiPort),
 		"--agents", fmt.Sprintf("127.0.0.1:%d", agentPort), "--no-worker",
+		"--metrics", s.metrics,
 	}
 	// Once to make the database, once more on the database that is there.
 	if s.cold, err = s.boot(ctx, server); err != nil {
@@ -93,15 +104,15 @@ func (s *slipway) connect(ctx context.Context, agentPort int) error {
 		return err
 	}
 	s.environment = environment.text("Id")
-	trust, err := exec.CommandContext(ctx, s.binary, "server", "thumbprint", "--data", filepath.Join(s.dir, "data"), "--format", "basic").Output()
+	trust, err := s.thumbprint(ctx)
 	if err != nil {
-		return fmt.Errorf("ask for the thumbprint: %w", err)
+		return err
 	}
 	for i := range s.n {
 		home := s.home(i)
 		register := exec.CommandContext(ctx, s.binary, "agent", "register", "--home", home, "--app", filepath.Join(home, "app"),
 			"--name", machine(i), "--environment", "Bench", "--role", "bench", "--comms-style", "TentacleActive",
-			"--server", s.api.url, "--server-comms-address", fmt.Sprintf("127.0.0.1:%d", agentPort), "--trust", strings.TrimSpace(string(trust)))
+			"--server", s.api.url, "--server-comms-address", fmt.Sprintf("127.0.0.1:%d", agentPort), "--trust", trust)
 		register.Env = append(os.Environ(), "SLIPWAY_API_KEY="+adminKey)
 		if out, err := register.CombinedOutput(); err != nil {
 			return fmt.Errorf("register agent %d: %w: %s", i, err, out)
@@ -111,13 +122,27 @@ func (s *slipway) connect(ctx context.Context, agentPort int) error {
 			return err
 		}
 	}
-	return poll(ctx, "the health of all agents", 100*time.Millisecond, 2*time.Minute, func() (bool, error) {
-		page, err := s.api.get(ctx, "/api/machines?healthStatuses=Healthy&take=1000")
+	return s.healthy(ctx, s.n)
+}
+
+// healthy waits until that many machines are.
+func (s *slipway) healthy(ctx context.Context, n int) error {
+	return poll(ctx, "the health of all agents", 100*time.Millisecond, 5*time.Minute, func() (bool, error) {
+		page, err := s.api.get(ctx, "/api/machines?healthStatuses=Healthy&take=1")
 		if err != nil {
 			return false, err
 		}
-		return page["TotalResults"] == float64(s.n), nil
+		return page["TotalResults"] == float64(n), nil
 	})
+}
+
+// thumbprint is what agents pin.
+func (s *slipway) thumbprint(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, s.binary, "server", "thumbprint", "--data", filepath.Join(s.dir, "data"), "--format", "basic").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask for the thumbprint: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // settle lets everything come to rest and takes the idle memory.
@@ -143,7 +168,7 @@ func (s *slipway) settle(ctx context.Context) error {
 }
 
 func (s *slipway) prepareProjects(ctx context.Context) error {
-	script, err := s.api.project(ctx, "Bench script", scriptAction())
+	script, err := s.api.project(ctx, "Bench script", scriptAction(scriptText))
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,10 @@
 // bench/floor) and beside rsync over ssh, on this machine, in one run, the
 // contenders taking turns. Everybody's agents are connected before a clock
 // starts. It prints medians and, because seconds depend on the machine,
-// ratios to the floor. It imports nothing of the product: Slipway is the built
-// binary, driven through its public API.
+// ratios to the floor. With -only scale it measures what a server spends on
+// more and more machines: agents as processes, and fleets of simulated ones
+// (bench/fleet). Slipway is always the built binary, driven through its public
+// API; of the product only the simulated agents' protocol is imported.
 package main
 
 import (
@@ -43,24 +45,28 @@ type options struct {
 	rounds  int
 	write   string
 	keep    bool
+	only    string
+
+	processes int   // real agents of the figures of scale
+	sizes     []int // of the simulated fleets
 }
 
 func main() {
 	log.SetFlags(0)
 	var o options
-	var agents string
+	var agents, sizes string
 	flag.StringVar(&o.slipway, "slipway", "bin/slipway", "the built binary; empty leaves Slipway out")
 	flag.StringVar(&agents, "agents", "10,50", "numbers of agents, comma-separated")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds; the table shows medians")
-	flag.StringVar(&o.write, "write", "", "file whose part between the bench marks is written anew (docs/performance.md)")
+	flag.StringVar(&o.write, "write", "", "file whose part between the marks is written anew: docs/performance.md has that of compare, docs/reliability.md that of scale")
+	flag.StringVar(&o.only, "only", "", "the part to run: compare (beside the floor and rsync) or scale; empty runs both")
+	flag.IntVar(&o.processes, "processes", 100, "agents as processes, of scale; 0 leaves them out")
+	flag.StringVar(&sizes, "sizes", "10,100,1000,10000", "numbers of simulated agents, of scale, growing")
 	flag.BoolVar(&o.keep, "keep", false, "keep the working folder")
 	flag.Parse()
-	for word := range strings.SplitSeq(agents, ",") {
-		n, err := strconv.Atoi(word)
-		if err != nil || n < 1 {
-			log.Fatalf("bench: -agents %q: a list of positive numbers, such as 10,50", agents)
-		}
-		o.agents = append(o.agents, n)
+	o.agents, o.sizes = numbers("agents", agents), numbers("sizes", sizes)
+	if !slices.Contains([]string{"", "compare", "scale"}, o.only) {
+		log.Fatalf("bench: -only %q: compare or scale", o.only)
 	}
 	// The end of the context ends every child process.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -81,18 +87,52 @@ func run(ctx context.Context, o options) error {
 	} else {
 		defer os.RemoveAll(dir)
 	}
+	if o.only != "scale" {
+		if err := compare(ctx, o, dir); err != nil {
+			return err
+		}
+	}
+	if o.only == "compare" {
+		return nil
+	}
+	r, err := scale(ctx, o, filepath.Join(dir, "scale"))
+	if err != nil {
+		return err
+	}
+	return publish(o, "scale", r.markdown())
+}
+
+// compare sets Slipway beside the others.
+func compare(ctx context.Context, o options, dir string) error {
 	rep := report{load: load()}
 	for _, n := range o.agents {
 		if err := measure(ctx, &rep, o, filepath.Join(dir, strconv.Itoa(n)), n); err != nil {
 			return fmt.Errorf("%d agents: %w", n, err)
 		}
 	}
-	text := rep.markdown(o)
+	return publish(o, "bench", rep.markdown(o))
+}
+
+// publish prints a part's report and writes it into the file that is to have
+// it.
+func publish(o options, part, text string) error {
 	fmt.Print(text)
-	if o.write != "" {
-		return splice(o.write, text)
+	if o.write == "" {
+		return nil
 	}
-	return nil
+	return splice(o.write, part, text)
+}
+
+// numbers reads a flag's list.
+func numbers(name, list string) (all []int) {
+	for word := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 {
+			log.Fatalf("bench: -%s %q: a list of positive numbers, such as 10,50", name, list)
+		}
+		all = append(all, n)
+	}
+	return all
 }
 
 // measure lets the contenders take turns with n agents each.

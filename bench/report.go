@@ -120,21 +120,18 @@ func output(name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// The marks in docs/performance.md between which the report stands.
-const (
-	markBegin = "<!-- bench: begin -->\n"
-	markEnd   = "<!-- bench: end -->\n"
-)
-
-func splice(file, text string) error {
+// splice writes a part of a file anew: what stands between its marks, bench in
+// docs/performance.md and scale in docs/reliability.md.
+func splice(file, part, text string) error {
+	begin, end := "<!-- "+part+": begin -->\n", "<!-- "+part+": end -->\n"
 	old, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	head, rest, ok := strings.Cut(string(old), markBegin)
-	_, tail, ok2 := strings.Cut(rest, markEnd)
+	head, rest, ok := strings.Cut(string(old), begin)
+	_, tail, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		return fmt.Errorf("%s has no lines %q and %q", file, strings.TrimSpace(markBegin), strings.TrimSpace(markEnd))
+		return fmt.Errorf("%s has no lines %q and %q", file, strings.TrimSpace(begin), strings.TrimSpace(end))
 	}
-	return os.WriteFile(file, []byte(head+markBegin+text+markEnd+tail), 0o600)
+	return os.WriteFile(file, []byte(head+begin+text+end+tail), 0o600)
 }

@@ -59,7 +59,7 @@ func Table() []Row {
 			"client", "server", "agent", "configure", "template", "packages", "variables",
 		}},
 		{Name: "/cmd/slipway", MayImport: []string{"cli"}},
-		{Name: "/bench"},
+		{Name: "/bench", MayImport: []string{"agentrpc"}}, // the simulated fleet speaks the agents' protocol
 		{Name: "/chaos", MayImport: []string{"client", "fail"}},
 		{Name: "/mutants"},
 		{Name: "/e2e"},
