@@ -74,3 +74,40 @@ func TestJudge(t *testing.T) {
 		}
 	}
 }
+
+// host is the machine of one attempt whose keeper never came to its marker.
+type host struct {
+	agent.Host
+
+	revoked bool
+}
+
+func (h *host) Gather(string, agent.Phase) (agent.Evidence, error) {
+	e := agent.Evidence{Folder: true, Phase: agent.Starting, Boot: "b"}
+	if h.revoked {
+		e.Marker = &agent.Marker{Revoked: true}
+	}
+	return e, nil
+}
+
+func (h *host) Revoke(string) error { h.revoked = true; return nil }
+
+// fault 9: an attempt whose keeper never came is shut, so that it comes to
+// nothing later, and only then has not started.
+func TestAKeeperThatNeverCame(t *testing.T) {
+	t.Parallel()
+	h, j := &host{}, open(t, newFakeDisk())
+	must(t)(start(j, order("a", 1), nil, false))
+	core := agent.NewCore(j, h)
+	w := &agent.Watched{Attempt: "a", Phase: agent.Starting}
+	if err := core.Look(w, false); err != nil || h.revoked || w.Phase != agent.Starting {
+		t.Errorf("I2: while its keeper may be on its way: revoked %v, phase %d, %v", h.revoked, w.Phase, err)
+	}
+	if err := core.Look(w, true); err != nil {
+		t.Fatal(err)
+	}
+	at := core.Get("a")
+	if !h.revoked || w.Phase != agent.Ended || at.Result.GetOutcome() != agentrpc.Outcome_OUTCOME_NOT_STARTED {
+		t.Errorf("I2, I13: revoked %v, and the attempt is %+v", h.revoked, at)
+	}
+}

@@ -144,7 +144,7 @@ func TestHandshake(t *testing.T) {
 				return
 			}
 			if serverErr == nil || !strings.Contains(serverErr.Error(), c.want) {
-				t.Errorf("server: %v, want %q", serverErr, c.want)
+				t.Errorf("abuse 1: server: %v, want %q", serverErr, c.want)
 			}
 			if clientErr == nil || !strings.Contains(clientErr.Error(), c.clientWant) {
 				t.Errorf("client: %v, want %q", clientErr, c.clientWant)

@@ -243,7 +243,7 @@ func TestRevocation(t *testing.T) {
 		doc.Endpoint.Thumbprint = other.id.Thumbprint()
 		return store.Update(tx, doc)
 	})
-	r.eventually("the session ends", func() bool { return r.session(m).State == store.SessionLost })
+	r.eventually("abuse 3: the session ends", func() bool { return r.session(m).State == store.SessionLost })
 	refused := r.g.Stats().Refused
 	r.eventually("the old key is refused", func() bool { return r.g.Stats().Refused > refused })
 	r.connect(other, unchanged)
@@ -267,7 +267,7 @@ func TestRestoredAgent(t *testing.T) {
 	disconnect()
 	a.see(func() { a.incarnation = 4 })
 	r.connect(a, unchanged)
-	r.eventually("it is quarantined", func() bool { return r.session(m).State == store.SessionQuarantined })
+	r.eventually("I1: a machine that went back in time is quarantined", func() bool { return r.session(m).State == store.SessionQuarantined })
 	if s := r.session(m); s.Incarnation != 9 || !strings.Contains(s.Reason, "from 9 to 4") {
 		t.Errorf("session %+v", s)
 	}
