@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // verdict is what became of one removal.
@@ -133,25 +134,33 @@ func (b *bench) simulate(ctx context.Context, g *guard, overlay string) verdict 
 		return missed("%v", err)
 	}
 	defer func() { _ = os.Remove(path) }()
-	f, err := seek(ctx, path, 1, b.seeds, g.protects)
-	switch {
-	case err != nil:
-		return missed("%v", err)
-	case f.Seed == 0:
-		return missed("survived %d seeds", b.seeds)
+	for from := uint64(1); ; {
+		f, err := seek(ctx, path, from, b.seeds-int(from)+1, g.protects)
+		if err != nil {
+			return missed("%v", err)
+		}
+		if f.Seed == 0 {
+			return missed("survived %d seeds", b.seeds)
+		}
+		before, err := b.asItIs(ctx, f.Seed)
+		if err != nil {
+			return missed("%v", err)
+		}
+		if before.Seed == 0 {
+			said, _, _ := strings.Cut(f.Violation, "\n")
+			return verdict{caught: true, said: "simulation, " + said, seed: f.Seed}
+		}
+		from = f.Seed + 1 // red without the removal: it proves nothing
 	}
+}
+
+// asItIs runs one seed on the product as it is.
+func (b *bench) asItIs(ctx context.Context, seed uint64) (found, error) {
 	whole, err := b.whole()
 	if err != nil {
-		return missed("%v", err)
+		return found{}, err
 	}
-	switch before, err := seek(ctx, whole, f.Seed, 1, nil); {
-	case err != nil:
-		return missed("%v", err)
-	case before.Seed != 0:
-		return missed("seed %d is red on the product as it is: %s", f.Seed, before.Violation)
-	}
-	said, _, _ := strings.Cut(f.Violation, "\n")
-	return verdict{caught: true, said: "simulation, " + said, seed: f.Seed}
+	return seek(ctx, whole, seed, 1, nil)
 }
 
 // found is what mutants/sim says.
@@ -161,10 +170,11 @@ type found struct {
 }
 
 func seek(ctx context.Context, path string, from uint64, seeds int, invariants []string) (f found, err error) {
-	args := append([]string{"-from", fmt.Sprint(from), "-seeds", fmt.Sprint(seeds)}, invariants...)
+	args := append([]string{"-from", fmt.Sprint(from), "-seeds", fmt.Sprint(max(seeds, 0))}, invariants...)
 	cmd := exec.CommandContext(ctx, path, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr, cmd.Env = &stderr, append(os.Environ(), "GOMAXPROCS=1")
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, 10*time.Second // it cleans up
 	out, err := cmd.Output()
 	if err != nil {
 		return f, fmt.Errorf("the simulation broke: %w: %s", err, firstLines(stderr.String()))

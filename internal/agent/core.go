@@ -137,7 +137,7 @@ func (c *Core) Look(w *Watched, alone bool) error {
 	if err != nil {
 		return err
 	}
-	//guard:revoke I1, I2: a keeper whose attempt is given up can start nothing any more; less `c.host.Revoke(w.Attempt)`, with `error(nil)`
+	//guard:revoke I13: an attempt whose keeper never came is shut, and so comes to its end; less `c.host.Revoke(w.Attempt)`, with `error(nil)`
 	if alone && e.Folder && e.Marker == nil && w.Phase == Starting {
 		fail.Point(fail.Revoking)
 		if err := c.host.Revoke(w.Attempt); err != nil {

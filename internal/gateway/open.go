@@ -34,7 +34,7 @@ func (c *Core) Open(ctx context.Context, row *store.Session) (held string, err e
 		if err != nil {
 			return err
 		}
-		//guard:incarnation I1: a machine that was set back in time gets no work until somebody confirms it; less `row.Incarnation < was.Incarnation`, with `row.Incarnation < 0*was.Incarnation`
+		//guard:incarnation I1: a machine that was set back in time gets no work until somebody confirms it; less `row.Incarnation < was.Incarnation`, with `row.Incarnation < 0*was.Incarnation`; seen by ./internal/gateway TestRestoredAgent
 		if was != nil && was.Facts[FactPin] == row.Facts[FactPin] && row.Incarnation < was.Incarnation {
 			held = fmt.Sprintf("The agent's start counter went back from %d to %d: the machine was restored from an older copy. "+
 				"Confirm it before it gets work again.", was.Incarnation, row.Incarnation)

@@ -63,7 +63,7 @@ func TestAgentKnowsMoreThanTheBackup(t *testing.T) {
 	r.eventually("the end of the other is known", func() bool { return r.unmatched()[runs] == "Ended Failed" })
 	a.see(func() {
 		if len(a.forgotten) != 0 || len(a.starts) != 0 {
-			t.Errorf("forgotten %v, started %v", a.forgotten, a.starts)
+			t.Errorf("fault 33: forgotten %v, started %v", a.forgotten, a.starts)
 		}
 	})
 	r.write(func(tx *store.Tx) error { return store.ConfirmRestored(tx, "admin") })

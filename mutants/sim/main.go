@@ -3,11 +3,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 
@@ -21,22 +23,24 @@ type found struct {
 }
 
 func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	from := flag.Uint64("from", 1, "the first seed")
 	seeds := flag.Uint64("seeds", 1000, "how many seeds at most")
 	flag.Parse()
-	f, err := look(*from, *seeds, flag.Args())
+	f, err := look(ctx.Err, *from, *seeds, flag.Args())
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(f)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
-		os.Exit(1) //nolint:forbidigo // this is a main program
+		os.Exit(1) //nolint:forbidigo,gocritic // this is a main program
 	}
 }
 
 // look runs seeds until one breaks an invariant of the list, or any at all when
 // there is none.
-func look(from, seeds uint64, invariants []string) (f found, err error) {
+func look(ended func() error, from, seeds uint64, invariants []string) (f found, err error) {
 	scratch, err := sim.Scratch()
 	if err != nil {
 		return f, err
@@ -48,6 +52,9 @@ func look(from, seeds uint64, invariants []string) (f found, err error) {
 	}
 	defer func() { err = errors.Join(err, ground.Close()) }()
 	for seed := from; seed < from+seeds; seed++ {
+		if err := ended(); err != nil {
+			return f, err
+		}
 		r, err := ground.Run(seed)
 		if err != nil {
 			return f, fmt.Errorf("seed %d: %w", seed, err)
