@@ -17,8 +17,9 @@ func (n *node) connect(machine string) {
 	})
 }
 
-// fault 35: a machine that connects while the rollout runs joins it, and the
-// end waits for it.
+// fault 35: a machine that connects while the rollout runs joins it with the
+// same release, gets it once a batch is verified (design 8), and the end waits
+// for it.
 func TestAMachineThatConnectsJoins(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)
@@ -30,8 +31,12 @@ func TestAMachineThatConnectsJoins(t *testing.T) {
 	n.connect(newcomer)
 	stranger := n.machine("db", "db")
 	n.connect(stranger)
-	second := n.awaitStart(newcomer)
+	n.settled(id)
+	if list := n.deliveries(newcomer); len(list) != 0 {
+		t.Errorf("before any machine has proved the release it is sent %+v", list)
+	}
 	n.end(first, rollout.OutcomeSucceeded)
+	second := n.awaitStart(newcomer)
 	n.settled(id)
 	n.read(func(tx *store.Tx) error {
 		task, err := store.GetTask(tx, id)

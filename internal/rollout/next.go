@@ -205,9 +205,14 @@ func (t *turn) advance(step *StepRow) bool {
 func (t *turn) drained(step *StepRow) bool { return step.Exhausted || step.Stopped }
 
 // admit lets members into the open step while its window has room. More failed
-// machines than the step tolerates stop its remaining windows.
+// machines than the step tolerates stop its remaining windows. Those that came
+// since the step opened are held back until a batch of it is verified, and then
+// come first.
 func (t *turn) admit(step *StepRow) {
 	spec := &t.p.Steps[step.Index]
+	if t.admitLate(step); t.again {
+		return
+	}
 	//guard:window I8: no more machines are worked on at once than the window holds; less `spec.Window.Size(step.Scope)`, with `1 << 20`
 	room := spec.Window.Size(step.Scope)
 	for !t.drained(step) && step.Active < room {
@@ -233,19 +238,29 @@ func (t *turn) admit(step *StepRow) {
 				}
 				step.Zone = m.Zone
 			}
+			if works && m.Ord > max(step.Opened, step.Late) && step.Active > 0 && !t.verified(step) {
+				return // nobody has proved the release yet
+			}
 			step.Cursor = m.Ord
 			t.w.saveStep(step)
-			switch {
-			case !works:
-			case t.passed(step, m):
-				t.takeVacant(step, m)
-			case m.Failed && m.FailedIn <= t.w.Row.Step && spec.Condition == ConditionSuccess:
-				t.leaveOut(step, m)
-			default:
-				step.Active++
-				t.nextAction(step, m, 0)
+			if works {
+				t.enter(step, m)
 			}
 		}
+	}
+}
+
+// enter lets a member that the window has room for into the step.
+func (t *turn) enter(step *StepRow, m *Member) {
+	switch {
+	case t.passed(step, m):
+		t.takeVacant(step, m)
+	case m.Ord > step.Opened && m.Ord <= step.Late: // it was let in before its turn
+	case m.Failed && m.FailedIn <= t.w.Row.Step && t.p.Steps[step.Index].Condition == ConditionSuccess:
+		t.leaveOut(step, m)
+	default:
+		step.Active++
+		t.nextAction(step, m, 0)
 	}
 }
 
@@ -293,6 +308,7 @@ func (t *turn) openStep(step *StepRow, failed bool) bool {
 	t.w.saveStep(step)
 	step.State, step.Reason = t.stepOpens(step, failed)
 	if step.State == StepOpen {
+		step.Opened, step.Late = t.w.Row.NextOrd, t.w.Row.NextOrd
 		spec := &t.p.Steps[step.Index]
 		if spec.Limit > 0 {
 			step.DueAt = t.at + spec.Limit

@@ -78,6 +78,10 @@ type StepRow struct {
 	Cursor int64
 	// Exhausted: no member after Cursor is left to admit.
 	Exhausted bool
+	// Opened is the order of the last member when the step opened: those above
+	// came later. Late is the last of them that was let in before its turn.
+	Opened int64
+	Late   int64
 	// Active counts members with an open cell here; Done and Failed those that
 	// went through.
 	Active int

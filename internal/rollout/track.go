@@ -2,8 +2,10 @@ package rollout
 
 // A machine that joins while the rollout runs has a track of its own through
 // the steps that are closed: they do not reopen. Once it is through them it
-// queues for the open steps behind all others, and counts in their windows
-// like them. Only the end of the rollout waits for it (design 5.2).
+// counts in the windows of the open steps like the others. It is held back
+// until a batch of the open step is verified, and then comes before those that
+// serve the release before (design 8, decision 042). Only the end of the
+// rollout waits for it (design 5.2).
 
 // joinLate takes in a machine that came while the rollout runs.
 func (t *turn) joinLate(m *Member) {
@@ -51,6 +53,44 @@ func (t *turn) follow(m *Member) {
 	for _, step := range t.openSteps() {
 		step.Exhausted = false
 		t.w.saveStep(step)
+		if t.p.Steps[step.Index].Covers(m) && step.Active > 0 && !t.verified(step) {
+			t.say("Info", CellKey{Step: step.Index, Action: -1, Member: m.ID}, "%s waits until a batch of %s is verified.", m.Name, t.p.Steps[step.Index].Name)
+		}
+	}
+}
+
+// verified says that as many machines as the step's window admits have gone
+// through it.
+func (t *turn) verified(step *StepRow) bool {
+	return step.Done-step.Failed >= t.p.Steps[step.Index].Window.Size(step.Scope)
+}
+
+// admitLate lets the members that came since the step opened into a verified
+// step before the others: these serve already, they do not. A step by zones
+// keeps its order.
+func (t *turn) admitLate(step *StepRow) {
+	spec := &t.p.Steps[step.Index]
+	room := spec.Window.Size(step.Scope)
+	if step.Stopped || spec.Zonal || t.w.Row.NextOrd <= step.Late || !t.verified(step) {
+		return
+	}
+	for step.Active < room {
+		if t.looked >= piece {
+			t.again = true
+			return
+		}
+		batch := t.w.membersAfter(step.Late, min(piece-t.looked, room-step.Active))
+		if len(batch) == 0 {
+			return
+		}
+		for _, m := range batch {
+			t.looked++
+			if m.Ord > step.Cursor && m.State == MemberLive && m.Track == 0 && spec.Covers(m) {
+				t.enter(step, m)
+			}
+			step.Late = m.Ord
+			t.w.saveStep(step)
+		}
 	}
 }
 

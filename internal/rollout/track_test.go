@@ -94,3 +94,93 @@ func TestNewcomersThatDoNotMakeIt(t *testing.T) {
 		t.Error("it joined a rollout that has failed")
 	}
 }
+
+// design 8: a machine that comes while a release is rolled out gets it once one
+// batch is verified, and then before the machines that serve the release
+// before. A batch is as many machines as the window admits.
+func TestANewcomerWaitsForAVerifiedBatch(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		window rollout.Window
+		fleet  int
+		ends   int    // machines that succeed before the newcomer may begin
+		next   string // who is begun then
+	}{
+		"one at a time":          {rollout.Window{Number: 1}, 3, 1, "late"},
+		"two at a time":          {rollout.Window{Number: 2}, 6, 2, "late"},
+		"a quarter at a time":    {rollout.Window{Percent: 25}, 11, 3, "late"}, // of 12
+		"all at once":            {rollout.Window{}, 3, 3, "late"},
+		"more room than members": {rollout.Window{Number: 9}, 3, 3, "late"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := step("rolling", "web")
+			s.Window = tc.window
+			p := plan(s)
+			m := newMemory("ServerTasks-1")
+			m.join(p, machines("web", tc.fleet)...)
+			running := m.send(p, 10)
+			late(m, p, "late", "web")
+			for range tc.ends {
+				if strings.Contains(membersOf(m, append(running, m.starts...)), "late") {
+					t.Fatal("it was begun before a batch was verified")
+				}
+				running = append(running, m.send(p, 15)...)
+				m.end(p, 20, running[0], rollout.OutcomeSucceeded)
+				running = running[1:]
+			}
+			want(t, "then", membersOf(m, m.starts), tc.next)
+			for len(m.starts) > 0 || len(running) > 0 {
+				running = append(running, m.send(p, 30)...)
+				m.end(p, 40, running[0], rollout.OutcomeSucceeded)
+				running = running[1:]
+			}
+			want(t, "end", fmt.Sprint(m.finished, m.steps[0].Done, m.steps[0].Scope), fmt.Sprint([]rollout.State{rollout.Succeeded}, tc.fleet+1, tc.fleet+1))
+			if len(m.attempts) != tc.fleet+1 {
+				t.Errorf("%d attempts for %d machines", len(m.attempts), tc.fleet+1)
+			}
+			if said := fmt.Sprint(m.notes); !strings.Contains(said, "late waits until a batch of rolling is verified.") {
+				t.Errorf("said %s", said)
+			}
+		})
+	}
+}
+
+// A failure in the first batch leaves the newcomer without the release; where
+// failures are tolerated, or nobody is left to prove it, it does not wait for
+// ever.
+func TestANewcomerWithoutAVerifiedBatch(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		tolerate rollout.Tolerance
+		gone     bool
+		begun    bool
+		end      rollout.State
+	}{
+		"failed":                {rollout.Tolerance{}, false, false, rollout.Failed},
+		"failed, and tolerated": {rollout.Tolerance{All: true}, false, true, rollout.Failed},
+		"gone":                  {rollout.Tolerance{}, true, true, rollout.Succeeded},
+	} {
+		s := step("rolling", "web")
+		s.Tolerate = tc.tolerate
+		p := plan(s)
+		m := newMemory("ServerTasks-1")
+		m.join(p, machines("web", 2)...)
+		running := m.send(p, 10)
+		late(m, p, "late", "web")
+		for i, id := range running {
+			if tc.gone {
+				m.fold(p, rollout.Event{At: 20, Kind: rollout.Gone, Member: fmt.Sprintf("Machines-web%d", i+1), By: "deleted"})
+				continue
+			}
+			m.end(p, 20, id, rollout.OutcomeFailed)
+		}
+		if begun := len(m.starts) == 1; begun != tc.begun {
+			t.Errorf("%s: begun %v", name, begun)
+		}
+		for _, id := range m.send(p, 30) {
+			m.end(p, 40, id, rollout.OutcomeSucceeded)
+		}
+		want(t, name, fmt.Sprint(m.finished), fmt.Sprintf("[%s]", tc.end))
+	}
+}

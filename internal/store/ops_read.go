@@ -41,12 +41,12 @@ func turnRows[T any](t *Turn, what, query string, scan func(*sql.Rows, *T) error
 }
 
 const stepQuery = `SELECT idx, state, scope, cursor_ord, exhausted, active, done, failed, once, started_at, ended_at, reason,
-	stopped, due_at, ending, end_after, zone FROM step_state `
+	stopped, due_at, ending, end_after, zone, opened_ord, late_ord FROM step_state `
 
 func scanStep(r *sql.Rows, s *rollout.StepRow) error {
 	var once, after string
 	if err := r.Scan(&s.Index, &s.State, &s.Scope, &s.Cursor, &s.Exhausted, &s.Active, &s.Done, &s.Failed, &once, &s.StartedAt, &s.EndedAt, &s.Reason,
-		&s.Stopped, &s.DueAt, &s.Ending, &after, &s.Zone); err != nil {
+		&s.Stopped, &s.DueAt, &s.Ending, &after, &s.Zone, &s.Opened, &s.Late); err != nil {
 		return err
 	}
 	if err := fromJSON(after, &s.EndAfter); err != nil {

@@ -199,14 +199,15 @@ func (t *Turn) saveRow(r *rollout.Row) {
 }
 
 func (t *Turn) saveStep(s *rollout.StepRow) {
-	t.exec("save step", `INSERT INTO step_state (rollout_id, idx, state, scope, cursor_ord, exhausted, active, done, failed, once, started_at, ended_at, reason, stopped, due_at, ending, end_after, zone)
-		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18)
+	t.exec("save step", `INSERT INTO step_state (rollout_id, idx, state, scope, cursor_ord, exhausted, active, done, failed, once, started_at, ended_at, reason, stopped, due_at, ending, end_after, zone, opened_ord, late_ord)
+		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20)
 		ON CONFLICT (rollout_id, idx) DO UPDATE SET state = excluded.state, scope = excluded.scope, cursor_ord = excluded.cursor_ord,
 		exhausted = excluded.exhausted, active = excluded.active, done = excluded.done, failed = excluded.failed, once = excluded.once,
 		started_at = excluded.started_at, ended_at = excluded.ended_at, reason = excluded.reason, stopped = excluded.stopped,
-		due_at = excluded.due_at, ending = excluded.ending, end_after = excluded.end_after, zone = excluded.zone`,
+		due_at = excluded.due_at, ending = excluded.ending, end_after = excluded.end_after, zone = excluded.zone,
+		opened_ord = excluded.opened_ord, late_ord = excluded.late_ord`,
 		t.id, s.Index, s.State, s.Scope, s.Cursor, flag(s.Exhausted), s.Active, s.Done, s.Failed, jsonOrEmpty(s.Once), s.StartedAt, s.EndedAt, s.Reason,
-		flag(s.Stopped), s.DueAt, flag(s.Ending), jsonOrEmpty(s.EndAfter), s.Zone)
+		flag(s.Stopped), s.DueAt, flag(s.Ending), jsonOrEmpty(s.EndAfter), s.Zone, s.Opened, s.Late)
 }
 
 func (t *Turn) saveMember(m *rollout.Member) {
