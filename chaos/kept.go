@@ -72,7 +72,7 @@ func (k *kept) tail() string {
 	if err != nil {
 		return err.Error()
 	}
-	return string(text[max(0, len(text)-600):])
+	return string(text[max(0, len(text)-300):])
 }
 
 // kill is kill -9.

@@ -109,11 +109,12 @@ func keepers(home string) map[string]int {
 
 var lastPort atomic.Int64
 
-// freePort is a loopback port that nobody uses, from below the range that the
-// system takes ports for outgoing connections from; it is never given twice.
+// freePort is a loopback port that nobody uses, from below the ranges that the
+// system takes ports for outgoing connections from and that the stories of e2e
+// use; it is never given twice.
 func freePort() (string, error) {
 	for range 1000 {
-		port := strconv.FormatInt(12000+(int64(os.Getpid())*61+lastPort.Add(1))%20000, 10)
+		port := strconv.FormatInt(3000+(int64(os.Getpid())*61+lastPort.Add(1))%9000, 10)
 		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
 			return port, l.Close()
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -146,6 +147,9 @@ func (r *run) startNodes(ctx context.Context, keeping *sync.WaitGroup) error {
 		}
 		n.args = append([]string{"server", "--listen", n.address, "--agents", n.agentsAddress, "--node", n.name, "--no-worker"}, r.shape.args(r, i)...)
 		n.env = append([]string{"SLIPWAY_ADMIN_API_KEY=" + r.key}, r.shape.env()...)
+		if err := r.shape.prepare(r, i); err != nil {
+			return err
+		}
 		r.nodes = append(r.nodes, n)
 		if err := r.startNode(ctx, n, keeping); err != nil {
 			return err
@@ -229,11 +233,11 @@ func (r *run) register(ctx context.Context, a *agent, i int, trust string) (err 
 		own = "127.0.0.1:" + port
 		target = func() string { return own }
 	}
-	port, err := freePort()
-	if err != nil {
+	if a.proxy, err = newProxy("127.0.0.1:0", target, r.cutFired); err != nil {
 		return err
 	}
-	if a.proxy, err = newProxy("127.0.0.1:"+port, target, r.cutFired); err != nil {
+	_, port, err := net.SplitHostPort(a.proxy.address())
+	if err != nil {
 		return err
 	}
 	if a.polling {

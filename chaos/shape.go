@@ -28,6 +28,8 @@ type shape interface {
 	// args are those of the i-th node that are not alike everywhere.
 	args(r *run, i int) []string
 	env() []string
+	// prepare makes what the i-th node has to find when it starts.
+	prepare(r *run, i int) error
 	// database opens what the servers keep, for reading.
 	database(r *run) (*sql.DB, error)
 	// sound says what is wrong with the database's files, if anything.
@@ -42,6 +44,8 @@ func (single) form() fail.Form { return fail.OneNode }
 func (single) nodes() int      { return 1 }
 func (single) env() []string   { return nil }
 func (single) close() error    { return nil }
+
+func (single) prepare(*run, int) error { return nil }
 
 func (single) args(r *run, _ int) []string { return []string{"--data", filepath.Join(r.dir, "data")} }
 
@@ -115,8 +119,31 @@ func (s *several) env() []string {
 	}
 }
 
+// prepare gives every node the first one's master key: they are one server.
+func (s *several) prepare(r *run, i int) error {
+	if i == 0 {
+		return nil
+	}
+	const name = "master.key"
+	text, err := os.ReadFile(filepath.Join(dataOf(r, 0), name))
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dataOf(r, i), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dataOf(r, i), name), text, 0o600)
+}
+
+func dataOf(r *run, i int) string {
+	if i == 0 {
+		return filepath.Join(r.dir, "data")
+	}
+	return filepath.Join(r.dir, fmt.Sprint("data-", i+1))
+}
+
 func (s *several) args(r *run, i int) []string {
-	return []string{"--data", filepath.Join(r.dir, fmt.Sprint("data-", i+1)), "--database", s.address, "--blobs", s.blobs}
+	return []string{"--data", dataOf(r, i), "--database", s.address, "--blobs", s.blobs}
 }
 
 func (s *several) database(*run) (*sql.DB, error) { return stdlib.OpenDB(*s.config), nil }
