@@ -143,6 +143,11 @@ mutants: ## Remove each guard in turn and demand that something names what it pr
 bench: build ## Measure Slipway beside the floor and rsync, and with many machines (BENCHFLAGS='-only scale')
 	go run ./bench -slipway bin/slipway $(BENCHFLAGS)
 
+.PHONY: bench-tasks
+bench-tasks: ## List a million tasks, on SQLite and on PostgreSQL (docs/reliability.md)
+	go test ./internal/store -run '^$$' -bench MillionTasks -benchtime 20x -timeout 30m
+	tools/with-postgres go test ./internal/store -run '^$$' -bench MillionTasks -benchtime 20x -timeout 30m
+
 .PHONY: check
 check: ## Everything CI runs, with the seconds it took; the tests come last
 	@start=$$SECONDS; for step in check-generate lint cross test-windows test-race test sim "mutants ONLY=fsync,receipt" contract; do \

@@ -60,6 +60,15 @@ func CollectionOf[T any](c *Call, itemType string, items []T, total int) Collect
 	}
 }
 
+// After makes the link to the next page name the item after which it begins, so
+// that the page costs the same however deep it lies; "" is the last item.
+func (c Collection[T]) After(item string) Collection[T] {
+	if next, ok := c.Links["Page.Next"]; ok && item != "" {
+		c.Links["Page.Next"] = next + "&before=" + url.QueryEscape(item)
+	}
+	return c
+}
+
 // MaxInt32 is what clients send as take when they want everything.
 const MaxInt32 = 1<<31 - 1
 
@@ -68,7 +77,7 @@ func pageLink(path string, query url.Values, skip, take int) string {
 	kept := url.Values{}
 	for name, values := range query {
 		switch strings.ToLower(name) {
-		case "skip", "take":
+		case "skip", "take", "before":
 		default:
 			kept[name] = values
 		}

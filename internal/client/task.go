@@ -39,6 +39,8 @@ type Task struct {
 	ErrorMessage             string
 	// WaitsFor says what a queued task waits for, who holds it and since when.
 	WaitsFor string
+	// Priority orders the queue: the highest first, then the oldest.
+	Priority int
 }
 
 // TaskDetails is a task with its tree of activities.
@@ -104,4 +106,12 @@ func (c *Client) TaskLog(ctx context.Context, id string, to io.Writer) error {
 func (c *Client) CancelTask(ctx context.Context, id string) (Task, error) {
 	var task Task
 	return task, c.Post(ctx, "/api/tasks/"+url.PathEscape(id)+"/cancel", struct{}{}, &task)
+}
+
+// PrioritizeTask puts a queued task before those of a lower priority, and with
+// nil before all.
+func (c *Client) PrioritizeTask(ctx context.Context, id string, priority *int) (Task, error) {
+	var task Task
+	body := struct{ Priority *int }{priority}
+	return task, c.Post(ctx, "/api/tasks/"+url.PathEscape(id)+"/prioritize", body, &task)
 }

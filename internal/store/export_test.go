@@ -97,3 +97,42 @@ func UnpackLog(blob []byte, from, n int64) ([]byte, error) {
 	}
 	return index.read(r, from, n)
 }
+
+// TaskSQL is what listing tasks asks the database: the count, and each list
+// that the page is put together from.
+func TaskSQL(q TaskQuery) (queries []string, args [][]any) {
+	query, values := q.count()
+	queries, args = append(queries, query), append(args, values)
+	lists := taskLists(q)
+	for _, list := range lists {
+		query, values := list.page(len(lists) == 1)
+		queries, args = append(queries, query), append(args, values)
+	}
+	return queries, args
+}
+
+// Explain is the plan of a query, one step a line.
+func (db *DB) Explain(ctx context.Context, query string, args ...any) (steps []string, err error) {
+	how := "EXPLAIN QUERY PLAN "
+	if db.postgres != nil {
+		how = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) "
+	}
+	rows, err := db.reader.QueryContext(ctx, how+query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var step string
+		var id, parent, unused int
+		into := []any{&id, &parent, &unused, &step}
+		if db.postgres != nil {
+			into = []any{&step}
+		}
+		if err := rows.Scan(into...); err != nil {
+			return nil, err
+		}
+		steps = append(steps, step)
+	}
+	return steps, rows.Err()
+}

@@ -20,13 +20,14 @@ import (
 func (h *handler) taskRoutes() []api.Route {
 	both := []api.Route{
 		api.Get("/tasks", authz.TaskView, "List tasks", h.listTasks).
-			With("ids", "states", "name", "project", "environment", "tenant", "active", "running", "hasPendingInterruptions", "spaces", "includeSystem").Paged(),
+			With("ids", "states", "name", "project", "environment", "tenant", "active", "running", "hasPendingInterruptions", "spaces", "includeSystem", "before").Paged(),
 		api.Post("/tasks", authz.TaskCreate, "Queue a task", h.createTask),
 		api.Get("/tasks/taskTypes", authz.TaskView, "List the types of tasks", h.taskTypes),
 		api.Get("/tasks/{id}", authz.TaskView, "Get a task", h.getTask),
 		api.Get("/tasks/{id}/details", authz.TaskView, "Get a task's tree of steps and machines", h.taskDetails).With("verbose", "tail", "ranges"),
 		api.Raw(http.MethodGet, "/tasks/{id}/raw", authz.TaskView, "Get a task's log", "text/plain", h.taskLog),
 		api.Post("/tasks/{id}/cancel", authz.TaskCancel, "Cancel a task", h.cancelTask).Bodiless().Answers(200),
+		api.Post("/tasks/{id}/prioritize", authz.TaskEdit, "Put a queued task before others", h.prioritizeTask).Bodiless().Answers(200),
 		api.Get("/tasks/{id}/queued-behind", authz.TaskView, "List the tasks that a task waits for", h.queuedBehind).Paged(),
 		api.Get("/tasks/{id}/receipts", authz.TaskView, "List what the machines proved to have installed", h.receipts),
 		api.Raw(http.MethodGet, "/tasks/{id}/events", authz.TaskView, "Follow a task: its states, reasons and times as they change", "text/event-stream", h.taskEvents).With("lastEventId"),
@@ -68,6 +69,8 @@ type taskAnswer struct {
 	EstimatedRemainingQueueDurationSeconds int
 	// WaitsFor says what a queued task waits for, who holds it and since when.
 	WaitsFor string `json:",omitempty"`
+	// Priority orders the queue: the highest first, then the oldest.
+	Priority int
 	Links    api.Links
 }
 
@@ -78,10 +81,10 @@ func taskOf(t *deploy.Task) taskAnswer {
 		Arguments: t.Arguments, State: t.State, QueueTime: resource.Time(t.QueueTime), QueueTimeExpiry: resource.Time(t.ExpiryTime),
 		StartTime: resource.Time(t.StartTime), LastUpdatedTime: resource.Time(t.UpdatedTime), CompletedTime: resource.Time(t.CompletedTime),
 		ServerNode: t.Node, ErrorMessage: t.Error, HasBeenPickedUpByProcessor: t.StartTime > 0, IsCompleted: t.State.Completed(),
-		FinishedSuccessfully: t.State == "Success", HasWarningsOrErrors: t.HasWarnings || t.Error != "", HasPendingInterruptions: len(t.Asking) > 0, PendingInterruptionTypes: textsOf(t.Asking), WaitsFor: t.WaitsFor,
+		FinishedSuccessfully: t.State == "Success", HasWarningsOrErrors: t.HasWarnings || t.Error != "", HasPendingInterruptions: len(t.Asking) > 0, PendingInterruptionTypes: textsOf(t.Asking), WaitsFor: t.WaitsFor, Priority: t.Priority,
 		Links: api.Links{
 			"Self": self, "Details": self + "/details{?verbose,tail,ranges}", "Raw": self + "/raw", "Cancel": self + "/cancel", "State": self + "/state",
-			"Rerun": "/api/tasks/rerun/" + url.PathEscape(t.ID), "QueuedBehind": self + "/queued-behind{?skip,take}", "Receipts": self + "/receipts", "Events": self + "/events",
+			"Rerun": "/api/tasks/rerun/" + url.PathEscape(t.ID), "Prioritize": self + "/prioritize", "QueuedBehind": self + "/queued-behind{?skip,take}", "Receipts": self + "/receipts", "Events": self + "/events",
 			"Artifacts":     "/api/" + t.SpaceID + "/artifacts?regarding=" + url.QueryEscape(t.ID),
 			"Interruptions": "/api/" + t.SpaceID + "/interruptions?regarding=" + url.QueryEscape(t.ID),
 			"Web":           "/app#/" + t.SpaceID + "/tasks/" + t.ID,
@@ -127,7 +130,7 @@ type taskCollection struct {
 func (h *handler) listTasks(c *api.Call) (*taskCollection, error) {
 	q := deploy.TaskQuery{
 		IDs: c.List("ids"), Name: c.Text("name"), ProjectID: c.Text("project"), EnvironmentID: c.Text("environment"), TenantID: c.Text("tenant"),
-		Skip: c.Page().Skip, Take: c.Page().Take, Spaces: c.List("spaces"), Asking: c.Flag("hasPendingInterruptions"),
+		Skip: c.Page().Skip, Take: c.Page().Take, Spaces: c.List("spaces"), Before: c.Text("before"), Asking: c.Flag("hasPendingInterruptions"),
 	}
 	if c.Space != "" {
 		q.Spaces = []string{c.Space}
@@ -141,7 +144,7 @@ func (h *handler) listTasks(c *api.Call) (*taskCollection, error) {
 	if c.Flag("active") || c.Flag("running") {
 		q.States = []deploy.TaskState{"Queued", "Executing", "Cancelling"}
 	}
-	tasks, total, counts, err := h.deploy.Tasks(c.Context(), c.Caller, q)
+	tasks, total, counts, next, err := h.deploy.Tasks(c.Context(), c.Caller, q)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +157,18 @@ func (h *handler) listTasks(c *api.Call) (*taskCollection, error) {
 			counts[state] = 0
 		}
 	}
-	return &taskCollection{api.CollectionOf(c, "Task", answers, total), counts}, nil
+	return &taskCollection{api.CollectionOf(c, "Task", answers, total).After(next), counts}, nil
+}
+
+// priorityBody is how urgent a task is to be; without one it comes first.
+type priorityBody struct{ Priority *int }
+
+func (h *handler) prioritizeTask(c *api.Call, in priorityBody) (taskAnswer, error) {
+	task, err := h.deploy.Prioritize(c.Context(), c.Caller, c.Space, c.Param("id"), in.Priority)
+	if err != nil {
+		return taskAnswer{}, err
+	}
+	return taskOf(task), nil
 }
 
 func (h *handler) getTask(c *api.Call) (taskAnswer, error) {

@@ -24,7 +24,7 @@ func TestDeployThroughPhases(t *testing.T) {
 	refusedFor(t, err, resource.Invalid, "'Production' yet", "'Staging' first")
 	_, err = r.deploy(deploy.NewDeployment{Release: "1.0.0", Environments: []string{"Staging", "Production"}})
 	refusedFor(t, err, resource.Invalid, "'Production' yet")
-	if tasks, total, _, err := r.Tasks(t.Context(), r.who, store.TaskQuery{}); err != nil || total != 0 {
+	if tasks, total, _, _, err := r.Tasks(t.Context(), r.who, store.TaskQuery{}); err != nil || total != 0 {
 		t.Errorf("a refused request left tasks: %v, %v", tasks, err) // all or none
 	}
 	made, err := r.deploy(deploy.NewDeployment{Release: "1.0.0", Environments: []string{"staging"}, Comments: "first"})

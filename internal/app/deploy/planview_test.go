@@ -178,7 +178,7 @@ func TestApprovedPlanIsTheOneThatIsQueued(t *testing.T) {
 	in.Environments = []string{"Staging", "Production"}
 	_, err = r.deploy(in)
 	refusedFor(t, err, resource.Invalid, "one environment")
-	if _, total, _, err := r.Tasks(t.Context(), r.who, store.TaskQuery{}); err != nil || total != 1 {
+	if _, total, _, _, err := r.Tasks(t.Context(), r.who, store.TaskQuery{}); err != nil || total != 1 {
 		t.Errorf("%d tasks after refusals, %v", total, err)
 	}
 }

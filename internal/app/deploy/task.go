@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 
 	"github.com/slipwayhq/slipway/internal/app"
 	"github.com/slipwayhq/slipway/internal/authz"
@@ -34,13 +35,17 @@ func (s *Service) Task(ctx context.Context, who app.Caller, space, id string) (t
 		if task, err = taskFor(tx, who, space, id, authz.TaskView); err != nil {
 			return err
 		}
+		if err := sayWait(tx, task); err != nil {
+			return err
+		}
 		return store.FillAsking(tx, task)
 	})
 	return task, err
 }
 
-// Tasks lists tasks, newest first, and counts them by state.
-func (s *Service) Tasks(ctx context.Context, who app.Caller, q store.TaskQuery) (tasks []store.Task, total int, counts map[store.TaskState]int, err error) {
+// Tasks lists tasks, newest first, and counts them by state. next is what the
+// query of the page after has as Before; "" after the last.
+func (s *Service) Tasks(ctx context.Context, who app.Caller, q store.TaskQuery) (tasks []store.Task, total int, counts map[store.TaskState]int, next string, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
 		if tasks, total, err = store.ListTasks(tx, q); err != nil {
 			return err
@@ -48,6 +53,10 @@ func (s *Service) Tasks(ctx context.Context, who app.Caller, q store.TaskQuery) 
 		refs := make([]*store.Task, len(tasks))
 		for i := range tasks {
 			refs[i] = &tasks[i]
+			sayTime(tx, refs[i])
+		}
+		if len(tasks) == max(q.Take, 1) {
+			next = tasks[len(tasks)-1].ID
 		}
 		if err := store.FillAsking(tx, refs...); err != nil {
 			return err
@@ -63,7 +72,7 @@ func (s *Service) Tasks(ctx context.Context, who app.Caller, q store.TaskQuery) 
 			total--
 		}
 	}
-	return visible, total, counts, err
+	return visible, total, counts, next, err
 }
 
 // CancelTask asks for a task's end.
@@ -100,7 +109,7 @@ func (s *Service) TaskDetails(ctx context.Context, who app.Caller, space, id str
 		if err != nil {
 			return err
 		}
-		if err := store.FillAsking(tx, task); err != nil {
+		if err := errors.Join(store.FillAsking(tx, task), sayWait(tx, task)); err != nil {
 			return err
 		}
 		details = &Details{Task: task}

@@ -17,7 +17,7 @@ import (
 func Command(c *console.Console) *cobra.Command {
 	k := kind.Task()
 	cmd := k.Group("What the server does and has done",
-		list(c, k), get(c), wait(c), watch(c), logCommand(c), receipts(c), answer(c), cancel(c))
+		list(c, k), get(c), wait(c), watch(c), logCommand(c), receipts(c), answer(c), prioritize(c), cancel(c))
 	cmd.Aliases = []string{"tasks"}
 	return cmd
 }
@@ -171,6 +171,37 @@ func cancel(c *console.Console) *cobra.Command {
 		},
 	}
 	flags.Bind(cmd)
+	return cmd
+}
+
+func prioritize(c *console.Console) *cobra.Command {
+	var priority int
+	cmd := &cobra.Command{
+		Use: "prioritize TASK", Aliases: []string{"prioritise"}, Short: "Put a queued task before others",
+		Long: "Put a queued task before all others, or with --priority before those of a lower one. The queue\n" +
+			"begins the highest first, and the older of two. Tasks have 0 unless something else was asked for.",
+		Example: "  slipway task prioritize ServerTasks-1\n  slipway task prioritize ServerTasks-1 --priority -5",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cl, err := c.Client()
+			if err != nil {
+				return err
+			}
+			var wanted *int
+			if cmd.Flags().Changed("priority") {
+				wanted = &priority
+			}
+			after, err := cl.PrioritizeTask(cmd.Context(), args[0], wanted)
+			if err != nil {
+				return err
+			}
+			return c.Print(console.Result{
+				Lines: []string{fmt.Sprintf("%s has the priority %d and waits for %s", after.ID, after.Priority, after.WaitsFor)},
+				Basic: []string{after.ID}, JSON: after,
+			})
+		},
+	}
+	cmd.Flags().IntVar(&priority, "priority", 0, "the highest is first (default: higher than all that are queued)")
 	return cmd
 }
 
