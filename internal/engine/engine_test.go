@@ -22,6 +22,7 @@ import (
 // node is a server without gateway and API: the tests speak for the agents.
 type node struct {
 	t      *testing.T
+	dir    string
 	db     *store.DB
 	env    string
 	other  string // an environment that nothing is deployed to
@@ -57,7 +58,7 @@ func newNode(t *testing.T) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t}
+	n := &node{t: t, dir: dir}
 	db, err := store.Open(t.Context(), store.Config{Path: dir, Database: storetest.Database(t), Keys: keys, Now: n.now})
 	if err != nil {
 		t.Fatal(err)
