@@ -22,6 +22,8 @@ import (
 // server is a server of our own, with an administrator's key.
 type server struct {
 	folder, data string
+	name         string   // as a node
+	joins        bool     // other servers that have set the database up
 	wrapper      []string // runs the server, such as prlimit
 	env          []string
 	extra        []string // further arguments
@@ -64,7 +66,12 @@ func (s *server) first() error {
 	if s.extra == nil {
 		s.extra = []string{"--no-worker"}
 	}
-	s.key = "API-" + rand.Text()
+	if s.key == "" {
+		s.key = "API-" + rand.Text()
+	}
+	if s.name == "" {
+		s.name = "node-1"
+	}
 	var err error
 	s.client, err = client.New(client.Config{URL: s.url(), APIKey: s.key})
 	if err != nil {
@@ -77,6 +84,9 @@ func (s *server) first() error {
 	cmd.Env = environ(s.folder)
 	out, err := cmd.Output()
 	s.thumbprint = strings.TrimSpace(string(out))
+	if s.joins {
+		return err
+	}
 	return errors.Join(err, s.policies())
 }
 
@@ -104,7 +114,7 @@ func (s *server) policies() error {
 func (s *server) url() string { return "http://" + s.address }
 
 func (s *server) args() []string {
-	return append([]string{"server", "--data", s.data, "--listen", s.address, "--agents", s.agents, "--node", "node-1"}, s.extra...)
+	return append([]string{"server", "--data", s.data, "--listen", s.address, "--agents", s.agents, "--node", s.name}, s.extra...)
 }
 
 // begin starts the server's process and waits until it answers.

@@ -104,6 +104,27 @@ func LoadIdentity(dir string) (*Identity, error) {
 	return id, nil
 }
 
+// IdentityText is the identity in dir as a text, its key included, for other
+// servers that are to be the same to agents.
+func IdentityText(dir string) ([]byte, error) {
+	if _, err := LoadIdentity(dir); err != nil {
+		return nil, err
+	}
+	return readFile(filepath.Join(dir, identityFile))
+}
+
+// StoreIdentity puts the text of another server's identity into dir, which has
+// none yet: fs.ErrExist otherwise.
+func StoreIdentity(dir string, text []byte) error {
+	if _, err := parseIdentity(text); err != nil {
+		return fmt.Errorf("store identity: %w", err)
+	}
+	if err := writeNew(dir, identityFile, text); err != nil {
+		return fmt.Errorf("store identity: %w", err)
+	}
+	return nil
+}
+
 // LoadOrCreateIdentity loads the identity in dir and makes it first where there
 // is none. Two processes that do so at once get the same one.
 func LoadOrCreateIdentity(dir, name string, now time.Time, random io.Reader) (*Identity, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/slipwayhq/slipway/internal/cli/interruption"
 	"github.com/slipwayhq/slipway/internal/cli/kind"
 	"github.com/slipwayhq/slipway/internal/cli/machine"
+	"github.com/slipwayhq/slipway/internal/cli/node"
 	"github.com/slipwayhq/slipway/internal/cli/packaging"
 	"github.com/slipwayhq/slipway/internal/cli/process"
 	"github.com/slipwayhq/slipway/internal/cli/release"
@@ -67,7 +68,7 @@ func New(c *console.Console) *cobra.Command {
 	add(root, "setup", document.Environment(c), document.Lifecycle(c), document.ProjectGroup(c), document.Project(c),
 		document.Channel(c), process.Command(c), variable.Command(c), machine.Command(c), document.MachinePolicy(c),
 		document.Space(c), user.Command(c), user.APIKey(c))
-	add(root, "run", server.Command(c), server.Backup(c), server.Restore(c), agent.Command(c), agent.Token(c), demo.Command(c))
+	add(root, "run", server.Command(c), server.Backup(c), server.Restore(c), node.Command(c), agent.Command(c), agent.Token(c), demo.Command(c))
 	add(root, "other", document.Event(c), login(c), logout(c), completion(c), version(c))
 	c.Bind(root)
 	c.Adopt(root)

@@ -338,7 +338,7 @@ func TestDrain(t *testing.T) {
 	a := c.begin(0, "a")
 	id := c.deploy(rollout.Deploy, "Projects-1", "Releases-1", "web")
 	c.call(a.Round)
-	c.write(func(tx *store.Tx) error { return store.Drain(tx, "a", true) })
+	c.write(func(tx *store.Tx) error { _, err := store.Drain(tx, "a", true); return err })
 	c.call(a.Renew)
 	queued := c.deploy(rollout.Deploy, "Projects-2", "Releases-1", "web")
 	c.call(a.Round)
@@ -364,7 +364,7 @@ func TestDrain(t *testing.T) {
 		}
 		return err
 	})
-	err := c.db.Write(t.Context(), func(tx *store.Tx) error { return store.Drain(tx, "c", true) })
+	err := c.db.Write(t.Context(), func(tx *store.Tx) error { _, err := store.Drain(tx, "c", true); return err })
 	if resource.CodeOf(err) != resource.NotFound {
 		t.Errorf("drain a node that there is not: %v", err)
 	}
@@ -403,4 +403,40 @@ func TestAStopHandsOver(t *testing.T) {
 	c.succeed(c.starts(web)[0])
 	c.call(b.Round)
 	c.wantState(id, store.TaskSuccess)
+}
+
+// Fault 50: of two nodes one is on duty, until it dies or is drained; the other
+// is then, and what the first one still writes is fenced.
+func TestOneNodeIsOnDuty(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2)
+	a, b := c.begin(0, "a"), c.begin(1, "b")
+	on := func(owner string) (is bool) {
+		c.t.Helper()
+		c.write(func(tx *store.Tx) (err error) { is, err = store.OnDuty(tx, "sweep", owner); return err })
+		return is
+	}
+	want := func(when string, first, second bool) {
+		t.Helper()
+		if gotA, gotB := on(a.Owner()), on(b.Owner()); gotA != first || gotB != second {
+			t.Errorf("%s: a is on duty: %t, b: %t", when, gotA, gotB)
+		}
+	}
+	want("at first", true, false)
+	c.later(5000)
+	c.call(b.Renew)
+	want("while the lease holds", true, false)
+	c.later(2000)
+	c.call(b.Renew)
+	if !on(b.Owner()) || on(a.Owner()) {
+		t.Error("a dead node keeps its duty")
+	}
+	c.call(a.Renew)
+	want("after a has come back", false, true)
+	c.write(func(tx *store.Tx) error { _, err := store.Drain(tx, "b", true); return err })
+	want("after b was drained", true, false)
+	a = c.begin(0, "a")
+	if !on(a.Owner()) {
+		t.Error("a new run of a node has not got the duty of the old one")
+	}
 }

@@ -25,9 +25,19 @@ type Probed struct {
 	TimedOut bool
 }
 
+// Database is the store as the fleet uses it.
+type Database interface {
+	Read(ctx context.Context, f func(*store.Tx) error) error
+	Write(ctx context.Context, f func(*store.Tx) error) error
+	Watch(topic string) (wake <-chan struct{}, cancel func())
+}
+
 // Config is what New needs.
 type Config struct {
-	DB     *store.DB
+	DB Database
+	// OnDuty says whether this node looks after the fleet now; nil: there is no
+	// other (fault 50). DB refuses what is written off duty.
+	OnDuty func(context.Context) (bool, error)
 	Deploy *deploy.Service
 	Prober Prober
 	Logger *slog.Logger
@@ -36,7 +46,7 @@ type Config struct {
 	Now   func() time.Time
 }
 
-// Fleet runs beside the engine on every node.
+// Fleet runs beside the engine on every node; one of them at a time is on duty.
 type Fleet struct {
 	cfg Config
 	log *slog.Logger
@@ -71,12 +81,20 @@ func (f *Fleet) Run(ctx context.Context) error {
 	tick := time.NewTicker(min(f.cfg.Sweep, lookEvery))
 	defer tick.Stop()
 	defer f.tasks.Wait()
-	swept := f.cfg.Now()
-	f.report(ctx, "resume health tasks", f.resume(ctx))
+	swept, was := f.cfg.Now(), false
 	for {
 		began := f.cfg.Now()
-		f.report(ctx, "look after the fleet", errors.Join(f.queueRelinked(ctx), f.startHealthTasks(ctx), f.rollBack(ctx), f.catchUp(ctx)))
-		if passed := began.Sub(swept); passed >= f.cfg.Sweep || passed < 0 {
+		on := f.onDuty(ctx)
+		if on && !was {
+			f.report(ctx, "resume health tasks", f.resume(ctx))
+			swept = began
+		}
+		if was = on; !on {
+			swept = began
+		} else {
+			f.report(ctx, "look after the fleet", errors.Join(f.queueRelinked(ctx), f.startHealthTasks(ctx), f.rollBack(ctx), f.catchUp(ctx)))
+		}
+		if passed := began.Sub(swept); on && (passed >= f.cfg.Sweep || passed < 0) {
 			f.report(ctx, "sweep the fleet", errors.Join(f.queueDue(ctx), f.sweepSilent(ctx, f.heard(passed))))
 			swept = began
 		}
@@ -91,6 +109,16 @@ func (f *Fleet) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// onDuty says whether this node looks after the fleet.
+func (f *Fleet) onDuty(ctx context.Context) bool {
+	if f.cfg.OnDuty == nil {
+		return true
+	}
+	on, err := f.cfg.OnDuty(ctx)
+	f.report(ctx, "ask who is on duty", err)
+	return on && err == nil
 }
 
 // heard is how much of the time between two sweeps may count as a machine's

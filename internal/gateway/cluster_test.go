@@ -303,7 +303,7 @@ func TestListeningMachinesOfTwoNodes(t *testing.T) {
 
 func (r *rig) drain(node string, on bool) {
 	r.t.Helper()
-	r.write(func(tx *store.Tx) error { return store.Drain(tx, node, on) })
+	r.write(func(tx *store.Tx) error { _, err := store.Drain(tx, node, on); return err })
 }
 
 // A node that is drained lets go of its agents and takes none, in the middle of

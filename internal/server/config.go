@@ -16,10 +16,15 @@ import (
 
 // Config says what a server is made of. Data and Listen have to be set.
 type Config struct {
-	Data    string // the data folder
-	Listen  string // of the API, "127.0.0.1:8080"
-	Agents  string // where polling agents connect, ":10943"
-	Metrics string // of /metrics, on loopback; empty: nowhere
+	Data string // the data folder
+	// Database is the address of a PostgreSQL database, which any number of
+	// servers may use at once; empty: SQLite in the data folder.
+	Database string
+	Listen   string // of the API, "127.0.0.1:8080"
+	Agents   string // where polling agents connect, ":10943"
+	Metrics  string // of /metrics, on loopback; empty: nowhere
+	// MoveBlobs says that the blobs of the database were copied to Blobs.
+	MoveBlobs bool
 	// Blobs is where packages, artifacts and finished logs lie when not in the data
 	// folder: s3://bucket/prefix?region=…&endpoint=… (blob.ParseS3).
 	Blobs string
@@ -60,6 +65,9 @@ type Worker interface {
 
 // check refuses what would be unsafe or cannot work, with what to do instead.
 func (c *Config) check() error {
+	if c.Database != "" && c.Node == "" {
+		return resource.Errorf(resource.Invalid, "Give the server a name with --node, another than that of each other server of its database.")
+	}
 	if c.Data == "" || c.Listen == "" {
 		return resource.Errorf(resource.Invalid, "The server needs a data folder and an address to listen on.")
 	}

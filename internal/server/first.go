@@ -55,7 +55,12 @@ func (s *Server) firstStart(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := s.db.Write(ctx, func(tx *store.Tx) error { return errors.Join(store.Seed(tx, admin), recordSetup(tx)) }); err != nil {
+	if err := s.db.Write(ctx, func(tx *store.Tx) error {
+		if seeded, err := store.Seeded(tx); err != nil || seeded { // by another node, meanwhile
+			return err
+		}
+		return errors.Join(store.Seed(tx, admin), recordSetup(tx))
+	}); err != nil {
 		return fmt.Errorf("first start: %w", err)
 	}
 	return nil

@@ -41,20 +41,17 @@ func (l logBlobs) Open(ctx context.Context, key string) (store.ArchivedLog, erro
 	return r, nil
 }
 
-// sealLogs makes blobs of the logs of attempts soon after their end (design 4).
+// sealLogs makes blobs of the logs of attempts soon after their end (design 4),
+// on one node at a time.
 func (s *Server) sealLogs(ctx context.Context) error {
+	duty := s.duty("logs")
 	for round := 0; ; round++ {
-		if round%divideEvery == 0 {
-			if err := s.db.Logs().Divide(ctx); err != nil && ctx.Err() == nil {
-				s.cfg.Logger.ErrorContext(ctx, "give the days to come tables for their logs", "error", err)
-			}
+		on, err := duty.On(ctx)
+		if err == nil && on {
+			err = s.sealRound(ctx, round)
 		}
-		sealed, err := s.db.Logs().Seal(ctx)
-		switch {
-		case err != nil && ctx.Err() == nil:
-			s.cfg.Logger.ErrorContext(ctx, "make blobs of finished logs", "error", err)
-		case sealed > 0:
-			s.cfg.Logger.DebugContext(ctx, "made blobs of finished logs", "logs", sealed)
+		if err != nil && ctx.Err() == nil {
+			s.cfg.Logger.ErrorContext(ctx, "look after finished logs", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -62,4 +59,17 @@ func (s *Server) sealLogs(ctx context.Context) error {
 		case <-time.After(sealEvery):
 		}
 	}
+}
+
+// sealRound makes blobs of the logs that are finished by now.
+func (s *Server) sealRound(ctx context.Context, round int) error {
+	var errs error
+	if round%divideEvery == 0 {
+		errs = s.db.Logs().Divide(ctx)
+	}
+	sealed, err := s.db.Logs().Seal(ctx)
+	if sealed > 0 {
+		s.cfg.Logger.DebugContext(ctx, "made blobs of finished logs", "logs", sealed)
+	}
+	return errors.Join(errs, err)
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/fleet"
 	"github.com/slipwayhq/slipway/internal/gateway"
+	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/secret"
 	"github.com/slipwayhq/slipway/internal/store"
 )
@@ -71,18 +72,17 @@ func New(ctx context.Context, cfg Config) (s *Server, err error) {
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return s, fmt.Errorf("make data folder: %w", err)
 	}
-	keys, err := secret.Load(cfg.Data)
-	if err != nil {
+	if err := s.openStore(ctx); err != nil {
 		return s, err
 	}
-	if s.db, err = store.Open(ctx, store.Config{Path: cfg.Data, Keys: keys, Now: cfg.Now, Logger: cfg.Logger}); err != nil {
+	if err := s.checkBlobs(ctx); err != nil {
 		return s, err
 	}
 	if s.blobs, err = cfg.openBlobs(ctx); err != nil {
 		return s, err
 	}
 	s.db.Logs().UseArchive(logBlobs{s.blobs})
-	if s.identity, err = Identity(cfg.Data, cfg.Now()); err != nil {
+	if err := s.openIdentity(ctx); err != nil {
 		return s, err
 	}
 	if err := s.firstStart(ctx); err != nil {
@@ -106,7 +106,7 @@ func (s *Server) wire(ctx context.Context) (err error) {
 		return err
 	}
 	deployments := deploy.New(s.db)
-	if err := s.wireAPI(docs, deployments, feed.New(s.db, s.blobs)); err != nil {
+	if err := s.wireAPI(ctx, docs, deployments, feed.New(s.db, s.blobs)); err != nil {
 		return err
 	}
 	if s.listener, err = s.cfg.listen(ctx); err != nil {
@@ -117,24 +117,25 @@ func (s *Server) wire(ctx context.Context) (err error) {
 			return taken(s.cfg.Metrics, "--metrics", err)
 		}
 	}
+	s.engine = engine.New(engine.Config{
+		DB: s.db, Node: s.cfg.Node, Logger: s.cfg.Logger, Now: s.cfg.Now, Version: s.cfg.Version, Alone: !s.shared(),
+	})
 	if s.gateway, err = gateway.New(ctx, gateway.Config{
-		DB: s.db, Blobs: s.blobs, Identity: s.identity, Node: s.cfg.Node, Listen: s.cfg.Agents, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		DB: s.db, Blobs: s.blobs, Identity: s.identity, Node: s.cfg.Node, Owner: s.owner(), Listen: s.cfg.Agents, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	}); err != nil {
 		return taken(s.cfg.Agents, "--agents", err)
 	}
-	s.engine = engine.New(engine.Config{
-		DB: s.db, Node: s.cfg.Node, Logger: s.cfg.Logger, Now: s.cfg.Now, Version: s.cfg.Version, Alone: true,
-	})
-	s.fleet = fleet.New(fleet.Config{DB: s.db, Deploy: deployments, Prober: prober{s.gateway}, Logger: s.cfg.Logger, Sweep: s.cfg.Sweep, Now: s.cfg.Now})
+	work := s.duty("fleet")
+	s.fleet = fleet.New(fleet.Config{DB: work, OnDuty: work.On, Deploy: deployments, Prober: prober{s.gateway}, Logger: s.cfg.Logger, Sweep: s.cfg.Sweep, Now: s.cfg.Now})
 	return nil
 }
 
-func (s *Server) wireAPI(docs *documents.Service, deployments *deploy.Service, packages *feed.Service) error {
-	sessionKey, err := s.file(sessionKeyFile, 32)
+func (s *Server) wireAPI(ctx context.Context, docs *documents.Service, deployments *deploy.Service, packages *feed.Service) error {
+	sessionKey, err := s.installed(ctx, sharedSession, sessionKeyFile, 32)
 	if err != nil {
 		return err
 	}
-	install, err := s.file(installFile, 16)
+	install, err := s.installed(ctx, sharedInstall, installFile, 16)
 	if err != nil {
 		return err
 	}
@@ -149,6 +150,16 @@ func (s *Server) wireAPI(docs *documents.Service, deployments *deploy.Service, p
 	s.api = api.HTTPServer(handler, s.cfg.Logger)
 	return nil
 }
+
+// owner is this run of the node, where others may have the database open.
+func (s *Server) owner() func() string {
+	if !s.shared() {
+		return nil
+	}
+	return s.engine.Owner
+}
+
+func (s *Server) duty(name string) duty { return duty{DB: s.db, name: name, owner: s.owner()} }
 
 // ready says whether the server can do its work.
 func (s *Server) ready(ctx context.Context) error {
@@ -192,6 +203,12 @@ func (s *Server) outcome(asked bool, err error) error {
 	if fatal := s.db.FatalError(); fatal != nil {
 		return fatal
 	}
+	if errors.Is(err, store.ErrFenced) {
+		return &resource.Error{
+			Code: resource.PreconditionFailed, Err: err,
+			Message: "Another process has begun as the server '" + s.cfg.Node + "'. Give each server of a database its own --node",
+		}
+	}
 	if asked && err != nil {
 		s.cfg.Logger.Info("cut off by the stop", "error", err)
 		return nil
@@ -223,7 +240,7 @@ func (s *Server) start(ctx context.Context, group *errgroup.Group) {
 }
 
 // sealAudit chains the audit's new records about once a second (design 4), and
-// those that an earlier run left behind at once.
+// those that an earlier run left behind at once: on one node at a time.
 func (s *Server) sealAudit(ctx context.Context) error {
 	wake, stop := s.db.Watch(store.TopicAudit)
 	defer stop()
@@ -246,12 +263,17 @@ func (s *Server) sealAudit(ctx context.Context) error {
 
 // sealAll seals until no record is left, in transactions of bounded size.
 func (s *Server) sealAll(ctx context.Context) error {
+	work := s.duty("audit")
 	for sealed := 1; sealed > 0; {
-		if err := s.db.Write(ctx, func(tx *store.Tx) (err error) {
+		err := work.Write(ctx, func(tx *store.Tx) (err error) {
 			sealed, err = store.SealAudit(tx)
 			fail.Point(fail.Sealed)
 			return err
-		}); err != nil {
+		})
+		if errors.Is(err, errOffDuty) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,11 @@ func (s *Server) runWorker(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare the worker: %w", err)
 	}
-	if err := s.db.Write(ctx, func(tx *store.Tx) error { return saveWorker(tx, thumbprint, subscription) }); err != nil {
+	name := builtInWorker
+	if s.shared() {
+		name += " of " + s.cfg.Node
+	}
+	if err := s.db.Write(ctx, func(tx *store.Tx) error { return saveWorker(tx, name, thumbprint, subscription) }); err != nil {
 		return fmt.Errorf("register the worker: %w", err)
 	}
 	pause := time.Second
@@ -56,15 +60,16 @@ func (s *Server) work(ctx context.Context, home string) {
 	}
 }
 
-// builtInWorker is the name of the built-in worker's document at first.
+// builtInWorker is the name of the built-in worker's document at first; where
+// several nodes have one each, " of " and the node's name follow.
 const builtInWorker = "Built-in worker"
 
 // saveWorker stores the built-in worker as a document, or its new identity.
 // Other people's workers are left alone.
-func saveWorker(tx *store.Tx, thumbprint, subscription string) error {
-	worker, err := findWorker(tx, thumbprint, subscription)
+func saveWorker(tx *store.Tx, name, thumbprint, subscription string) error {
+	worker, err := findWorker(tx, name, thumbprint, subscription)
 	if resource.CodeOf(err) == resource.NotFound {
-		return addWorker(tx, thumbprint, subscription)
+		return addWorker(tx, name, thumbprint, subscription)
 	}
 	if err != nil || worker.Endpoint.Thumbprint == thumbprint && worker.Endpoint.URI == subscription {
 		return err
@@ -75,11 +80,11 @@ func saveWorker(tx *store.Tx, thumbprint, subscription string) error {
 
 // findWorker looks for the agent's key and its subscription, under whatever
 // name people gave it, and then for a worker that had both lost.
-func findWorker(tx *store.Tx, thumbprint, subscription string) (worker *resource.Worker, err error) {
+func findWorker(tx *store.Tx, name, thumbprint, subscription string) (worker *resource.Worker, err error) {
 	for _, query := range []store.Query{
 		{AllSpaces: true, Where: map[string][]string{"Thumbprint": {thumbprint}}},
 		{AllSpaces: true, Where: map[string][]string{"Uri": {subscription}}},
-		{Space: resource.DefaultSpace, Name: builtInWorker},
+		{Space: resource.DefaultSpace, Name: name},
 	} {
 		if worker, err = store.First[resource.Worker](tx, query); resource.CodeOf(err) != resource.NotFound {
 			break
@@ -88,7 +93,7 @@ func findWorker(tx *store.Tx, thumbprint, subscription string) (worker *resource
 	return worker, err
 }
 
-func addWorker(tx *store.Tx, thumbprint, subscription string) error {
+func addWorker(tx *store.Tx, name, thumbprint, subscription string) error {
 	byDefault := store.Query{Space: resource.DefaultSpace, Where: map[string][]string{"IsDefault": {"true"}}}
 	pool, poolErr := store.First[resource.WorkerPool](tx, byDefault)
 	policy, policyErr := store.First[resource.MachinePolicy](tx, byDefault)
@@ -96,7 +101,7 @@ func addWorker(tx *store.Tx, thumbprint, subscription string) error {
 		return err
 	}
 	worker := &resource.Worker{WorkerPoolIDs: []string{pool.ID}}
-	worker.SpaceID, worker.Name, worker.MachinePolicyID = resource.DefaultSpace, builtInWorker, policy.ID
+	worker.SpaceID, worker.Name, worker.MachinePolicyID = resource.DefaultSpace, name, policy.ID
 	worker.Endpoint = resource.PollingEndpoint(subscription, thumbprint)
 	return store.Insert(tx, worker)
 }

@@ -256,22 +256,34 @@ func ListNodes(tx *Tx) ([]Node, error) {
 		})
 }
 
-// Drain asks a node to hand its work over, or takes that back. NotFound when
-// there is no such node.
-func Drain(tx *Tx, node string, on bool) error {
+// Drain asks a node to hand its work over, or takes that back, and says whether
+// that is a change. NotFound when there is no such node.
+func Drain(tx *Tx, node string, on bool) (changed bool, err error) {
+	var draining int64
+	err = tx.queryRow(`SELECT draining FROM node WHERE id = $1`, node).Scan(&draining)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, NoSuchNode(node)
+	}
+	if err == nil && draining > 0 == on {
+		return false, nil
+	}
 	since := int64(0)
 	if on {
 		since = tx.Now().UnixMilli()
 	}
-	result, err := tx.exec(`UPDATE node SET draining = CASE WHEN draining > 0 AND CAST($2 AS BIGINT) > 0 THEN draining ELSE $2 END WHERE id = $1`, node, since)
-	if err != nil {
-		return fmt.Errorf("drain node %s: %w", node, err)
+	if err == nil {
+		_, err = tx.exec(`UPDATE node SET draining = $2 WHERE id = $1`, node, since)
 	}
-	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(err, resource.Errorf(resource.NotFound, "There is no node '%.60s'. `slipway node list` shows those there are.", node))
+	if err != nil {
+		return false, fmt.Errorf("drain node %s: %w", node, err)
 	}
 	tx.Notify(TopicNodes)
-	return nil
+	return true, nil
+}
+
+// NoSuchNode says that there is none of that name.
+func NoSuchNode(name string) error {
+	return resource.Errorf(resource.NotFound, "There is no server '%.60s'. `slipway node list` shows those there are.", name)
 }
 
 // Standing is what a node may do.

@@ -27,5 +27,5 @@ type area struct{ Config }
 // Area is the routes of the server.
 func Area(cfg Config) api.Area {
 	a := &area{cfg}
-	return api.Area{Name: "System", Routes: slices.Concat(a.events(), a.status(), a.settings(), a.certificates(), absent())}
+	return api.Area{Name: "System", Routes: slices.Concat(a.events(), a.status(), a.settings(), a.nodes(), a.certificates(), absent())}
 }

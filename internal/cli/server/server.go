@@ -22,9 +22,9 @@ const serverService = "slipway-server"
 
 // flags are how a server is started; install passes them on.
 type flags struct {
-	data, blobs, listen, agents, metrics, node, cert, key string
-	insecure, noWorker                                    bool
-	log                                                   console.LogFlags
+	data, database, blobs, listen, agents, metrics, node, cert, key string
+	moved, insecure, noWorker                                       bool
+	log                                                             console.LogFlags
 }
 
 // Command is `slipway server`.
@@ -32,13 +32,15 @@ func Command(c *console.Console) *cobra.Command {
 	f := &flags{}
 	cmd := &cobra.Command{
 		Use: "server", Short: "Run a server",
-		Long: "Run a server: SQLite and files in --data, the API on --listen, polling agents on --agents. At the\n" +
+		Long: "Run a server: SQLite and files in --data, the API on --listen, polling agents on --agents. With\n" +
+			"--database postgres://… and --blobs s3://…, any number of servers are one: see docs/nodes.md. At the\n" +
 			"first start an administrator is made, with the key in SLIPWAY_ADMIN_API_KEY and the password in\n" +
 			"SLIPWAY_ADMIN_PASSWORD; without either a key is made and printed, once.\n\n" +
 			"Stopping or killing the server stops no deployment: scripts go on, and the next start takes their\n" +
 			"results in.",
 		Example: "  slipway server --data ./slipway\n" +
-			"  slipway server --data /var/lib/slipway --listen :443 --tls-cert cert.pem --tls-key key.pem",
+			"  slipway server --data /var/lib/slipway --listen :443 --tls-cert cert.pem --tls-key key.pem\n" +
+			"  slipway server --node one --database 'postgres://slipway@db/slipway?sslmode=verify-full' --blobs s3://slipway",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			work := func(ctx context.Context) error { return f.run(ctx, c) }
 			if ran, err := agent.RunService(cmd.Context(), serverService, work); ran || err != nil {
@@ -65,6 +67,8 @@ func dataFlag(cmd *cobra.Command, data *string) {
 
 func (f *flags) bind(cmd *cobra.Command) {
 	dataFlag(cmd, &f.data)
+	cmd.Flags().StringVar(&f.database, "database", "", "PostgreSQL database of one or several servers, postgres://user@host:5432/name?sslmode=verify-full; also\nin SLIPWAY_DATABASE, which no list of processes shows (default: SQLite in --data)")
+	cmd.Flags().BoolVar(&f.moved, "blobs-moved", false, "the packages, artifacts and logs of --database were copied to --blobs: use them there from now on")
 	cmd.Flags().StringVar(&f.blobs, "blobs", "", "S3-compatible storage for packages, artifacts and finished logs, s3://bucket/prefix?region=…&endpoint=…, with the\ncredentials that the AWS SDK finds (default: a folder in --data)")
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the API")
 	cmd.Flags().StringVar(&f.agents, "agents", ":10943", "address that polling agents connect to")
@@ -85,8 +89,11 @@ func (f *flags) run(ctx context.Context, c *console.Console) (err error) {
 	if f.node == "" {
 		f.node = hostname()
 	}
+	if f.database == "" {
+		f.database = c.Env("SLIPWAY_DATABASE")
+	}
 	config := server.Config{
-		Data: f.data, Blobs: f.blobs, Listen: f.listen, Agents: f.agents, Metrics: f.metrics, Node: f.node,
+		Data: f.data, Database: f.database, MoveBlobs: f.moved, Blobs: f.blobs, Listen: f.listen, Agents: f.agents, Metrics: f.metrics, Node: f.node,
 		TLSCert: f.cert, TLSKey: f.key, InsecureHTTP: f.insecure,
 		AdminKey: c.Env("SLIPWAY_ADMIN_API_KEY"), AdminPassword: c.Env("SLIPWAY_ADMIN_PASSWORD"),
 		Version: c.Version, Logger: logger, Out: c.Out, Now: c.Now,

@@ -3,10 +3,12 @@ package server
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 
+	"github.com/slipwayhq/slipway/internal/cli/console"
 	"github.com/slipwayhq/slipway/internal/cli/service"
 )
 
@@ -25,8 +27,14 @@ func (f *flags) service(name string) (*service.Spec, error) {
 			return nil, fmt.Errorf("find %s: %w", flag, err)
 		}
 	}
+	if u, err := url.Parse(f.database); err == nil && u.User != nil {
+		if _, open := u.User.Password(); open {
+			return nil, console.Usagef("the service's settings can be read by others: leave the password out of --database and put it into a file that the address names with passfile=")
+		}
+	}
 	for _, pair := range [][2]string{
 		{"--data", f.data},
+		{"--database", f.database},
 		{"--blobs", f.blobs},
 		{"--listen", f.listen},
 		{"--agents", f.agents},
