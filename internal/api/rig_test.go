@@ -59,6 +59,7 @@ type rig struct {
 	artifacts *deploy.Artifacts
 	feed      *feed.Service
 	blobs     *blob.Disk
+	handler   http.Handler
 	url       string
 	key       string
 	clock     atomic.Int64 // milliseconds since start
@@ -109,6 +110,7 @@ func newRig(t *testing.T) *rig {
 		Now: r.now, NewID: func() string { return "request-" + strconv.FormatInt(requests.Add(1), 10) }, Log: slog.New(slog.NewTextHandler(testLog{t}, nil)),
 	})
 	check(t, err)
+	r.handler = server
 	web := httptest.NewServer(server)
 	t.Cleanup(web.Close)
 	r.url = web.URL

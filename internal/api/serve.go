@@ -164,6 +164,9 @@ func (s *Server) fail(w *writer, r *http.Request, id string, err error) {
 		s.cfg.Log.WarnContext(r.Context(), "answer was cut short", "request", id, "path", r.URL.Path, "error", err)
 		panic(http.ErrAbortHandler)
 	}
+	if r.Context().Err() != nil { // of the connection: nothing is wrong here, and nobody may be left to tell
+		err = &resource.Error{Code: resource.Unavailable, Message: "The request was cut off before it was answered. Try again.", Err: err}
+	}
 	status, body := bodyOf(err, id)
 	if errors.Is(err, errMethod) {
 		status = http.StatusMethodNotAllowed

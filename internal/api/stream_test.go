@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -129,5 +130,54 @@ func TestTaskIsFollowedAndGoneOnWith(t *testing.T) {
 	}
 	if status, _ := r.send("GET", "/api/tasks/ServerTasks-404/events", nil); status != 404 {
 		t.Errorf("no such task: %d", status)
+	}
+}
+
+// deadlines is an answer whose connection notes until when it may be read.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	read time.Time
+}
+
+func (d *deadlines) SetReadDeadline(at time.Time) error { d.read = at; return nil }
+func (d *deadlines) SetWriteDeadline(time.Time) error   { return nil }
+
+// A stream ends by itself before the connection's deadline does it: net/http
+// cancels a connection whose deadline has passed, and a client that comes again
+// on it would be refused, whatever it asks for.
+func TestTheConnectionOutlivesAStream(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var id string
+	check(t, r.db.Write(t.Context(), func(tx *store.Tx) (err error) {
+		if id, err = tx.NextID("ServerTasks"); err != nil {
+			return err
+		}
+		return store.InsertTask(tx, &store.Task{ID: id, SpaceID: "Spaces-1", Name: "Health", State: store.TaskSuccess, Description: "Look"})
+	}))
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/tasks/"+id+"/events", http.NoBody)
+	req.Header.Set("X-Octopus-ApiKey", r.key)
+	answer := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	began := time.Now()
+	r.handler.ServeHTTP(answer, req)
+	const life = time.Minute // of a stream
+	if left := answer.read.Sub(began); left < life+time.Second || !strings.Contains(answer.Body.String(), "event: end") {
+		t.Errorf("the connection may be read for %v: %s", left, answer.Body)
+	}
+}
+
+// A request that is cut off says so, instead of blaming the server and naming a
+// log entry that there is not.
+func TestACutOffRequest(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	req := httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/tasks", http.NoBody)
+	req.Header.Set("X-Octopus-ApiKey", r.key)
+	answer := httptest.NewRecorder()
+	r.handler.ServeHTTP(answer, req)
+	if answer.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Body.String(), "cut off") {
+		t.Errorf("%d %s", answer.Code, answer.Body)
 	}
 }

@@ -84,7 +84,7 @@ func (h *handler) taskEvents(w http.ResponseWriter, c *api.Call) error {
 	if c.Request.Method == http.MethodHead {
 		return nil
 	}
-	c.Extend(streamLife)
+	c.Extend(streamLife + beat) // beyond its end: a deadline that passes ends the connection, and the next request on it
 	return s.run(m, wake)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/slipwayhq/slipway/internal/cli/console"
 	"github.com/slipwayhq/slipway/internal/client"
+	"github.com/slipwayhq/slipway/internal/resource"
 )
 
 // errWaited ends a wait whose time is over.
@@ -84,7 +85,7 @@ func (w *watcher) wait(ctx context.Context, id string) (client.Task, error) {
 
 // bear lets a wait outlive a server that is away for a while.
 func (w *watcher) bear(err error) error {
-	if _, gone := errors.AsType[*client.UnreachableError](err); !gone {
+	if resource.CodeOf(err) != resource.Unavailable {
 		return err
 	}
 	now := w.c.Now()
