@@ -100,25 +100,13 @@ func member(m *resource.Machine, policy *resource.MachinePolicy, silent time.Dur
 	// A machine that has been silent already has used that much of it up.
 	patience = min(patience, max(patience-silent, stillSilent))
 	return rollout.Member{
-		ID: m.ID, Name: m.Name, Roles: m.Roles, Zone: zoneOf(m.Roles),
+		ID: m.ID, Name: m.Name, Roles: m.Roles, Zone: rollout.ZoneOf(m.Roles),
 		Patience: max(patience, time.Second).Milliseconds(),
 		Facts: map[string]string{
 			"Octopus.Machine.Hostname": hostname(m.URI),
 		},
 	}
 }
-
-// zoneOf is the zone in a machine's target tags.
-func zoneOf(tags []string) string {
-	for _, tag := range tags {
-		if len(tag) > len(zoneTag) && strings.EqualFold(tag[:len(zoneTag)], zoneTag) {
-			return tag[len(zoneTag):]
-		}
-	}
-	return ""
-}
-
-const zoneTag = "zone:"
 
 // stillSilent is how long a machine that is lost since long ago is given to come
 // back.

@@ -113,6 +113,9 @@ func (t *turn) inScope(m *Member, by int) {
 	for i := t.w.Row.Step; i < len(t.p.Steps); i++ {
 		if step := t.w.step(i); t.p.Steps[i].Covers(m) && (step.State == StepPending || step.State == StepOpen) {
 			step.Scope += by
+			if w := t.p.Steps[i].Window; w.Percent > 0 && step.State == StepOpen && w.Size(step.Scope) != w.Size(step.Scope-by) {
+				t.say("Info", ofStep(i), "Window: now %s.", w.Says(step.Scope))
+			}
 			t.w.saveStep(step)
 		}
 	}
@@ -314,8 +317,7 @@ func (t *turn) openStep(step *StepRow, failed bool) bool {
 			step.DueAt = t.at + spec.Limit
 		}
 		if spec.Window.Percent > 0 {
-			t.say("Info", ofStep(step.Index), "Window: %d %% of %d machines, rounded down: %d at a time.",
-				spec.Window.Percent, step.Scope, spec.Window.Size(step.Scope))
+			t.say("Info", ofStep(step.Index), "Window: %s.", spec.Window.Says(step.Scope))
 		}
 		return true
 	}

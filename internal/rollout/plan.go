@@ -213,6 +213,42 @@ func (w Window) Size(n int) int {
 	}
 }
 
+// Says puts in words how many of n machines are worked on at once; "" is all of
+// them.
+func (w Window) Says(n int) string {
+	size := w.Size(n)
+	switch {
+	case w.Percent > 0 && n*w.Percent < 100:
+		return fmt.Sprintf("%d %% of %d machines is less than one: %d at a time", w.Percent, n, size)
+	case w.Percent > 0 && n*w.Percent%100 != 0:
+		return fmt.Sprintf("%d %% of %d machines, rounded down: %d at a time", w.Percent, n, size)
+	case w.Percent > 0:
+		return fmt.Sprintf("%d %% of %d machines: %d at a time", w.Percent, n, size)
+	case w.Number > 0:
+		return fmt.Sprintf("%d at a time", size)
+	}
+	return ""
+}
+
+// Verified says that a batch is verified: as many machines as the step's window
+// admits have gone through it.
+func (s *Step) Verified(row *StepRow) bool {
+	return row.Done-row.Failed >= s.Window.Size(row.Scope)
+}
+
+// zoneTag begins the target tag that names a machine's zone.
+const zoneTag = "zone:"
+
+// ZoneOf is the zone in a machine's target tags.
+func ZoneOf(tags []string) string {
+	for _, tag := range tags {
+		if len(tag) > len(zoneTag) && strings.EqualFold(tag[:len(zoneTag)], zoneTag) {
+			return tag[len(zoneTag):]
+		}
+	}
+	return ""
+}
+
 // Tolerance is how many machines of a step may fail before it stops. The zero
 // Tolerance tolerates none.
 type Tolerance struct {

@@ -59,11 +59,7 @@ func (t *turn) follow(m *Member) {
 	}
 }
 
-// verified says that as many machines as the step's window admits have gone
-// through it.
-func (t *turn) verified(step *StepRow) bool {
-	return step.Done-step.Failed >= t.p.Steps[step.Index].Window.Size(step.Scope)
-}
+func (t *turn) verified(step *StepRow) bool { return t.p.Steps[step.Index].Verified(step) }
 
 // admitLate lets the members that came since the step opened into a verified
 // step before the others: these serve already, they do not. A step by zones

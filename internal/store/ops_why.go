@@ -78,6 +78,11 @@ func partOf(tx *Tx, machine, id string) (*Part, error) {
 	return part, nil
 }
 
+// OpenSteps are the steps of a rollout that run now.
+func OpenSteps(tx *Tx, id string) ([]rollout.StepRow, error) {
+	return readRows(tx, "open steps", stepQuery+`WHERE rollout_id = $1 AND state = 'Open' ORDER BY idx`, scanStep, id)
+}
+
 // DeployedIn are the releases that the machines of an environment were proved
 // to run.
 func DeployedIn(tx *Tx, environment string) ([]Deployed, error) {

@@ -36,6 +36,8 @@ type planStep struct {
 	Roles               []string
 	Window              string // "2" or "25%"; "" is all machines at once
 	MachinesAtOnce      int
+	WindowExplained     string // how the window becomes MachinesAtOnce, with its rounding
+	ZoneByZone          bool
 	StartsWithPrevious  bool
 	OnServer            bool
 	Skipped             string `json:",omitempty"`
@@ -134,7 +136,7 @@ func (h *handler) planV1(c *api.Call, in createDeploymentV1) (*planAnswer, error
 func planStepOf(s *deploy.PlannedStep) planStep {
 	step := planStep{
 		Number: s.Number, Name: s.Name, Condition: string(s.Condition), ConditionExpression: s.Expression, Roles: list(s.Roles),
-		MachinesAtOnce: s.AtOnce, StartsWithPrevious: s.WithPrevious, OnServer: s.OnServer, Skipped: s.Skip,
+		MachinesAtOnce: s.AtOnce, WindowExplained: s.WindowSays, ZoneByZone: s.ZoneByZone, StartsWithPrevious: s.WithPrevious, OnServer: s.OnServer, Skipped: s.Skip,
 		Actions: []planAction{}, Batches: [][]planMachine{}, UnavailableMachines: planMachines(s.Unavailable),
 	}
 	switch {

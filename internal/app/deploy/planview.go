@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/slipwayhq/slipway/internal/app"
 	"github.com/slipwayhq/slipway/internal/authz"
@@ -47,7 +49,9 @@ type PlannedStep struct {
 	Expression   string
 	Roles        []string
 	Window       rollout.Window
-	AtOnce       int // machines at once, as the window says for so many
+	AtOnce       int    // machines at once, as the window says for so many
+	WindowSays   string // how the window becomes AtOnce; "" is all at once
+	ZoneByZone   bool   // one zone ends before the next begins
 	WithPrevious bool
 	OnServer     bool // on the server's worker, once, rather than on machines
 	Skip         string
@@ -162,15 +166,16 @@ func (v *PlanView) members(p *rollout.Plan, machines []resource.Machine) []rollo
 			v.LeftOut = append(v.LeftOut, LeftOut{m.ID, m.Name, reason})
 			continue
 		}
-		list = append(list, rollout.Member{ID: m.ID, Name: m.Name, Roles: m.Roles, Ord: int64(len(list) + 1), State: rollout.MemberLive})
+		list = append(list, rollout.Member{ID: m.ID, Name: m.Name, Roles: m.Roles, Zone: rollout.ZoneOf(m.Roles), Ord: int64(len(list) + 1), State: rollout.MemberLive})
 	}
+	slices.SortStableFunc(list, func(a, b rollout.Member) int { return strings.Compare(a.Zone, b.Zone) })
 	return list
 }
 
 func plannedStep(spec *rollout.Step, members []rollout.Member, machines []resource.Machine) PlannedStep {
 	step := PlannedStep{
 		Number: spec.Number, Name: spec.Name, Condition: spec.Condition, Expression: spec.Expression, Roles: spec.Roles,
-		Window: spec.Window, WithPrevious: spec.WithPrevious, OnServer: len(spec.Roles) == 0,
+		Window: spec.Window, ZoneByZone: spec.Zonal, WithPrevious: spec.WithPrevious, OnServer: len(spec.Roles) == 0,
 	}
 	skipped := 0
 	for i := range spec.Actions {
@@ -201,6 +206,7 @@ func (s *PlannedStep) place(spec *rollout.Step, members []rollout.Member, machin
 		health[machines[i].ID] = machines[i].HealthStatus
 	}
 	var inScope []PlannedMachine
+	zones := map[string][]PlannedMachine{}
 	for i := range members {
 		m := &members[i]
 		if !spec.Covers(m) {
@@ -208,6 +214,7 @@ func (s *PlannedStep) place(spec *rollout.Step, members []rollout.Member, machin
 		}
 		planned := PlannedMachine{m.ID, m.Name, health[m.ID]}
 		inScope = append(inScope, planned)
+		zones[m.Zone] = append(zones[m.Zone], planned)
 		if planned.Health == resource.HealthUnavailable {
 			s.Unavailable = append(s.Unavailable, planned)
 		}
@@ -215,8 +222,13 @@ func (s *PlannedStep) place(spec *rollout.Step, members []rollout.Member, machin
 	if len(inScope) == 0 {
 		return
 	}
-	s.AtOnce = min(spec.Window.Size(len(inScope)), len(inScope))
-	s.Batches = slices.Collect(slices.Chunk(inScope, s.AtOnce))
+	s.AtOnce, s.WindowSays = min(spec.Window.Size(len(inScope)), len(inScope)), spec.Window.Says(len(inScope))
+	if !s.ZoneByZone {
+		zones = map[string][]PlannedMachine{"": inScope}
+	}
+	for _, zone := range slices.Sorted(maps.Keys(zones)) {
+		s.Batches = slices.AppendSeq(s.Batches, slices.Chunk(zones[zone], s.AtOnce))
+	}
 }
 
 // digest is the hash of steps, batches and machines, by id.

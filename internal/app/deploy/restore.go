@@ -30,7 +30,7 @@ func (s *Service) LastRestored(ctx context.Context, who app.Caller) (last *Resto
 			return err
 		}
 		if found == nil {
-			return resource.Missing("restore")
+			return resource.Errorf(resource.NotFound, "The data of this server were never restored from a backup.")
 		}
 		last = &Restored{Restored: *found, Machines: map[string]string{}}
 		if last.Unmatched, err = store.Unmatched(tx, ""); err != nil {

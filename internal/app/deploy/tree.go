@@ -186,15 +186,46 @@ func (b *treeBuilder) step(parent string, index int, names map[string]string, or
 		}
 		m.Children = append(m.Children, action)
 	}
+	for i := range b.view.Members {
+		m := &b.view.Members[i]
+		if reason := turnOf(b.view, index, m); members[m.ID] == nil && reason != "" {
+			activity.Children = append(activity.Children, &Activity{ID: activity.ID + "/" + m.ID, Name: m.Name, Status: ActivityPending, Reason: reason})
+		}
+	}
 	slices.SortStableFunc(list, func(a, b string) int { return int(order[a] - order[b]) })
+	begun := make([]*Activity, 0, len(list)+len(activity.Children))
 	for _, id := range list {
 		m := summarise(members[id], len(spec.Actions))
 		if activity.Ended != 0 && m.open() { // the step ended before the machine's last action
 			m.Status, m.Ended = ActivityCanceled, activity.Ended
 		}
-		activity.Children = append(activity.Children, m)
+		begun = append(begun, m)
 	}
+	activity.Children = append(begun, activity.Children...)
 	return activity, nil
+}
+
+// turnOf says what a machine that has not begun an open step waits for; "" for
+// one that the step is not for. It is the same until the machine's turn comes.
+func turnOf(view *store.RolloutView, index int, m *rollout.Member) string {
+	spec := &view.Plan.Steps[index]
+	if m.State != rollout.MemberLive || m.Track > 0 || !spec.Covers(m) || view.Row.State != rollout.Running {
+		return ""
+	}
+	for i := range view.Steps {
+		if row := &view.Steps[i]; row.Index == index && row.State == rollout.StepOpen {
+			return waitsForTurn(spec, row, m)
+		}
+	}
+	return ""
+}
+
+// waitsForTurn says why the window has not let the machine in yet.
+func waitsForTurn(spec *rollout.Step, row *rollout.StepRow, m *rollout.Member) string {
+	if m.Ord > row.Opened && !spec.Verified(row) {
+		return "came while the step ran, and waits until a batch of it is verified"
+	}
+	return strings.TrimSuffix("waits for its turn, "+spec.Window.Says(row.Scope), ", ")
 }
 
 // open says that the activity has not ended.

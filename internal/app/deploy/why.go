@@ -326,7 +326,9 @@ func (r *whyReader) parts() error {
 			continue
 		}
 		if !p.Task.State.Completed() {
-			r.waitsIn(p)
+			if err := r.waitsIn(p); err != nil {
+				return err
+			}
 		}
 		r.why.Parts = append(r.why.Parts, whyPart(p))
 	}
@@ -334,7 +336,7 @@ func (r *whyReader) parts() error {
 }
 
 // waitsIn says what the machine's part in a running rollout waits for.
-func (r *whyReader) waitsIn(p *store.Part) {
+func (r *whyReader) waitsIn(p *store.Part) error {
 	id := p.Task.ID
 	busy := false
 	for i := range p.Cells {
@@ -349,9 +351,35 @@ func (r *whyReader) waitsIn(p *store.Part) {
 		}
 		busy = busy || c.State == rollout.CellWaiting || c.State == rollout.CellInterrupted || c.State == rollout.CellRunning
 	}
-	if !busy && p.Member.State == rollout.MemberLive && p.Task.State == store.TaskExecuting {
-		r.add(WhyWaits{Kind: WaitsForTurn, TaskID: id, Since: p.Task.StartTime, Text: id + " has nothing for it now: a later step or its turn in the window comes, or the others are waited for."})
+	if busy || p.Member.State != rollout.MemberLive || p.Task.State != store.TaskExecuting {
+		return nil
 	}
+	w := WhyWaits{Kind: WaitsForTurn, TaskID: id, Since: p.Task.StartTime}
+	plan, err := store.LoadPlan(r.tx, id)
+	if err != nil {
+		return err
+	}
+	open, err := store.OpenSteps(r.tx, id)
+	for i := range open {
+		row, spec := &open[i], &plan.Steps[open[i].Index]
+		w.Since = row.StartedAt
+		step := fmt.Sprintf("step %d (%s)", spec.Number, spec.Name)
+		begun := slices.ContainsFunc(p.Cells, func(c rollout.Cell) bool { return c.Step == row.Index })
+		switch {
+		case !spec.Covers(&p.Member):
+			w.Text = fmt.Sprintf("%s is at %s, which is not for it.", id, step)
+		case begun:
+			w.Text = fmt.Sprintf("It is through %s of %s; the other machines are waited for: %d of %d are done.", step, id, row.Done, row.Scope)
+		default:
+			w.Text = fmt.Sprintf("In %s of %s it %s; %d of %d machines are done.", step, id, waitsForTurn(spec, row, &p.Member), row.Done, row.Scope)
+		}
+		r.add(w)
+	}
+	if len(open) == 0 {
+		w.Text = id + " waits for machines that joined later."
+		r.add(w)
+	}
+	return err
 }
 
 // queue are the tasks that would use the machine and have not begun.

@@ -22,7 +22,8 @@ type planned struct {
 		Name               string
 		Condition          string
 		Roles              []string
-		MachinesAtOnce     int
+		WindowExplained    string
+		ZoneByZone         bool
 		StartsWithPrevious bool
 		OnServer           bool
 		Skipped            string
@@ -151,8 +152,11 @@ func (p *planned) stepLine(i int) string {
 			machines += len(batch)
 		}
 		text += fmt.Sprintf(", on %s: %d machines", strings.Join(s.Roles, " or "), machines)
-		if len(s.Batches) > 1 {
-			text += fmt.Sprintf(", %d at once", s.MachinesAtOnce)
+		if s.WindowExplained != "" {
+			text += ", " + s.WindowExplained
+		}
+		if s.ZoneByZone {
+			text += ", zone by zone"
 		}
 	}
 	if s.Condition != "" && s.Condition != "Success" {
