@@ -23,6 +23,8 @@ import (
 	"github.com/slipwayhq/slipway/internal/proc"
 )
 
+func failSyncs(string) {}
+
 func limitFiles(uint64) error { return errors.New("a file's size cannot be limited here") }
 
 // interpret gives the command that runs the batch script.

@@ -95,7 +95,7 @@ func (c *Core) Cancel(o Order, grace time.Duration) (Decision, error) {
 	c.mu.Unlock()
 	if err == nil && d.Stop {
 		fail.Point(fail.Canceling)
-		err = c.host.Cancel(o.Attempt, grace)
+		err = c.trust(c.host.Cancel(o.Attempt, grace))
 		fail.Point(fail.CancelTold)
 	}
 	return d, err
@@ -140,7 +140,7 @@ func (c *Core) Look(w *Watched, alone bool) error {
 	//guard:revoke I13: an attempt whose keeper never came is shut, and so comes to its end; less `c.host.Revoke(w.Attempt)`, with `error(nil)`
 	if alone && e.Folder && e.Marker == nil && w.Phase == Starting {
 		fail.Point(fail.Revoking)
-		if err := c.host.Revoke(w.Attempt); err != nil {
+		if err := c.trust(c.host.Revoke(w.Attempt)); err != nil {
 			return err
 		}
 		if e, err = c.host.Gather(w.Attempt, w.Phase); err != nil {
@@ -178,6 +178,14 @@ func (w *Watched) whyNotStarted(e *Evidence, reason string) string {
 		return "the job's keeper ended before the job began: " + e.Said
 	}
 	return reason
+}
+
+// trust ends the journal with the disk below both.
+func (c *Core) trust(err error) error {
+	if err == nil {
+		return nil
+	}
+	return c.record(func(j *Journal) error { return j.Distrust(err) })
 }
 
 func (c *Core) record(change func(*Journal) error) error {

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"path/filepath"
+
 	"github.com/slipwayhq/slipway/internal/agentrpc"
 	"github.com/slipwayhq/slipway/internal/proc"
 )
@@ -21,3 +23,11 @@ func Settle(outcome agentrpc.Outcome, cause error, left []proc.Ref) *agentrpc.Re
 
 // WriteFile makes dir/name have the content, wholly or not at all.
 var WriteFile = writeFile
+
+// NewHost is the machine of a real agent with its attempts' folders in dir.
+func NewHost(dir string) Host { return folders{dir} }
+
+// FolderOf is the attempt's folder below the agent's home.
+func FolderOf(home, attempt string) string {
+	return folders{filepath.Join(home, "attempts")}.of(attempt).Path
+}

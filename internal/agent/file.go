@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 )
 
 // writeFile makes dir/name have the content, wholly or not at all, and durably:
@@ -42,7 +43,7 @@ func writeTemp(dir, name string, content []byte) (path string, err error) {
 	}
 	_, err = temp.Write(content)
 	if err == nil {
-		err = temp.Sync()
+		err = syncFile(temp)
 	}
 	if err := errors.Join(err, temp.Close()); err != nil {
 		return "", fullDisk(errors.Join(err, os.Remove(temp.Name())))
@@ -60,7 +61,20 @@ func syncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(syncFile(d), d.Close())
+}
+
+// ErrDiskFailed says that the disk could not make durable what it had taken.
+var ErrDiskFailed = errors.New("the disk failed")
+
+// syncFile is fsync. After an input/output error what is on the disk is not
+// known, and another fsync would say that all is well (fault 22).
+func syncFile(f *os.File) error {
+	err := f.Sync()
+	if errors.Is(err, syscall.EIO) {
+		return errors.Join(ErrDiskFailed, err)
+	}
+	return err
 }
 
 // fullDisk makes the system's several errors of a full disk ErrDiskFull.

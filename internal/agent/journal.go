@@ -121,6 +121,8 @@ func (j *Journal) Start(o Order, payload []byte, exclusive bool, prepare func() 
 	switch {
 	case errors.Is(err, ErrDiskFull):
 		return j.commit(j.attempts.Refuse(o, payload, "disk full: free space on the machine's disk"))
+	case errors.Is(err, ErrDiskFailed):
+		return Decision{}, j.Distrust(err)
 	case err != nil:
 		return Decision{}, fmt.Errorf("start attempt %s: %w", o.Attempt, err)
 	}
@@ -253,6 +255,15 @@ func (j *Journal) rewrite() error {
 	}
 	j.size, j.compact, j.secrets = int64(len(content)), int64(len(content)), false
 	return nil
+}
+
+// Distrust ends the journal when err says that the disk below it failed, also
+// where that was seen at another file (fault 22). It gives err back.
+func (j *Journal) Distrust(err error) error {
+	if errors.Is(err, ErrDiskFailed) && j.broken == nil {
+		return j.end(err)
+	}
+	return err
 }
 
 func (j *Journal) end(err error) error {

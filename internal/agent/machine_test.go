@@ -55,6 +55,9 @@ func TestMain(m *testing.M) {
 func agentProcess(home string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	if said := os.Getenv("AGENT_TEST_FAIL_SYNCS"); said != "" {
+		failSyncs(said)
+	}
 	return agentUntil(ctx, home)
 }
 
@@ -70,10 +73,16 @@ func agentUntil(ctx context.Context, home string) error {
 			cmd.Env = append(os.Environ(), "AGENT_TEST_ROLE=shim", "AGENT_TEST_DIR="+dir)
 			return cmd
 		},
-		Clock: time.Now, Random: func() float64 { return 0 },
+		Clock: clock, Random: func() float64 { return 0 },
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Version: "1.2.3",
 		Listening: func(address string) { fmt.Println(address) },
 	})
+}
+
+// clock is the machine's, which may be wrong.
+func clock() time.Time {
+	off, _ := time.ParseDuration(os.Getenv("AGENT_TEST_CLOCK"))
+	return time.Now().Add(off)
 }
 
 // shimProcess is a real shim whose job is the script in the variable "script".
@@ -86,7 +95,7 @@ func shimProcess() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM) // as the real program
 	defer stop()
 	return agent.Shim(ctx, os.Getenv("AGENT_TEST_DIR"), os.Stdin, agent.ShimDeps{
-		Run: scriptJob, Clock: time.Now, Grace: 200 * time.Millisecond,
+		Run: scriptJob, Clock: clock, Grace: 200 * time.Millisecond,
 	})
 }
 
@@ -243,6 +252,15 @@ func (m *machine) query(attempt string) *agentrpc.QueryResponse {
 	answer, err := m.link.Client.Query(m.t.Context(), connect.NewRequest(&agentrpc.QueryRequest{
 		Attempt: attempt, Rollout: "ServerTasks-1", Epoch: 1,
 	}))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return answer.Msg
+}
+
+func (m *machine) describe() *agentrpc.DescribeResponse {
+	m.t.Helper()
+	answer, err := m.link.Client.Describe(m.t.Context(), connect.NewRequest(&agentrpc.DescribeRequest{}))
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -1,0 +1,5 @@
+//go:build unix && !linux
+
+package agent_test
+
+func failSyncs(string) {}
