@@ -133,7 +133,10 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 }
 
 // A machine whose pinned thumbprint is wrong, at the server or on the machine,
-// is unavailable, and nothing runs on it (abuse 2, 11).
+// is unavailable, and nothing runs on it (abuse 2, 11). People read that it is
+// the key, not that the machine is away: of a listening one in its health, of a
+// polling one in its agent's log, because the server cannot know who it is
+// (abuse 3).
 func TestWrongPin(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, sharedServer(t))
@@ -151,6 +154,16 @@ func TestWrongPin(t *testing.T) {
 		doubtful.start()
 		for _, m := range []*machine{wrong, doubtful} {
 			m.health("Unavailable")
+		}
+		if wrong.polling {
+			eventually(t, "the agent is told that its key is refused", func() bool { return strings.Contains(wrong.process.said(), "bad certificate") })
+			continue
+		}
+		for m, words := range map[*machine]string{wrong: "another key", doubtful: "does not trust this server"} {
+			eventually(t, "the health of "+m.name+" says "+words, func() bool { // once it was checked with its agent running
+				s.cli(t, "machine", "health", m.name, "--wait")
+				return strings.Contains(m.document().Text("StatusSummary"), words)
+			})
 		}
 	}
 	s.finish(s.deploy("1.0.0"), "Failed")

@@ -153,6 +153,38 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
+// abuse 3: identities are pinned keys and no certificate authority's; so a pin
+// is revoked by taking it away, and then both sides are told that it is the
+// certificate. The dates in a certificate say nothing: a machine whose clock is
+// wrong, or a key made by one, is let in.
+func TestPinsAreRevokedNotOutlived(t *testing.T) {
+	t.Parallel()
+	at := func(now time.Time) *agentrpc.Identity {
+		t.Helper()
+		id, err := agentrpc.CreateIdentity(t.TempDir(), "test", now, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	expired, early := at(time.Now().AddDate(-150, 0, 0)), at(time.Now().AddDate(50, 0, 0))
+	for name, c := range map[string]struct{ server, client *agentrpc.Identity }{
+		"the agent's has expired": {identity(t), expired}, "the agent's is not valid yet": {identity(t), early},
+		"the server's has expired": {expired, identity(t)}, "the server's is not valid yet": {early, identity(t)},
+	} {
+		server := agentrpc.ServerTLS(c.server, agentrpc.Pinned(c.client.Thumbprint()))
+		client := agentrpc.ClientTLS(c.client, agentrpc.Pinned(c.server.Thumbprint()))
+		if serverErr, clientErr := handshake(t, server, client); serverErr != nil || clientErr != nil {
+			t.Errorf("%s: server %v, client %v", name, serverErr, clientErr)
+		}
+		revoked := agentrpc.ServerTLS(c.server, agentrpc.Pinned(identity(t).Thumbprint()))
+		serverErr, clientErr := handshake(t, revoked, client)
+		if !errors.Is(serverErr, agentrpc.ErrNotPinned) || clientErr == nil || !strings.Contains(clientErr.Error(), "bad certificate") {
+			t.Errorf("%s, revoked: server %v, client %v", name, serverErr, clientErr)
+		}
+	}
+}
+
 // connected gives both ends of a TCP connection after the handshake.
 func connected(t *testing.T, wrap func(net.Conn) net.Conn) (agentEnd, serverEnd *tls.Conn, serverID *agentrpc.Identity) {
 	t.Helper()

@@ -113,8 +113,9 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 // check finds (abuse 4, fault 32).
 func TestHeldIdentitiesAreUnhealthy(t *testing.T) {
 	for state, reason := range map[store.SessionState]string{
-		store.SessionDuplicate:   "Duplicate identity: two agents are running.",
-		store.SessionQuarantined: "The agent's start counter went back.",
+		store.SessionDuplicate:    "Duplicate identity: two agents are running.",
+		store.SessionQuarantined:  "The agent's start counter went back.",
+		store.SessionIncompatible: "The agent speaks another protocol.", // fault 45
 	} {
 		t.Run(string(state), func(t *testing.T) {
 			story(t, func(w *world) {
@@ -128,6 +129,29 @@ func TestHeldIdentitiesAreUnhealthy(t *testing.T) {
 			})
 		})
 	}
+}
+
+// fault 29: a clock that is a day off is shown and harms nothing.
+func TestAWrongClockIsShown(t *testing.T) {
+	story(t, func(w *world) {
+		id := w.machines(1)[0]
+		for ms, said := range map[string]string{"86400000": "Its clock is 24h0m0s ahead", "-86399000": "Its clock is 24h0m0s behind"} {
+			w.connect(id)
+			w.write(func(tx *store.Tx) error {
+				session, err := store.GetSession(tx, id)
+				if err != nil {
+					return err
+				}
+				session.Facts["ClockSkewMs"] = ms
+				return store.OpenSession(tx, session)
+			})
+			w.health(id)
+			w.isWithin(soon, id, resource.Healthy, said)
+		}
+		w.connect(id)
+		w.health(id)
+		w.isWithin(soon, id, resource.Healthy, "This machine is healthy. No release")
+	})
 }
 
 // Pain 11 of fleets.md: machines that hang delay nobody, and end by their own

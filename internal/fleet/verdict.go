@@ -3,7 +3,9 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/rollout"
@@ -33,6 +35,9 @@ func judge(tx *store.Tx, m *resource.Machine, p Probed, probeErr error) error {
 	if err != nil {
 		return err
 	}
+	if skewed := clockSaid(session); skewed != "" {
+		m.StatusSummary += skewed
+	}
 	if len(owed) > 0 {
 		m.HealthStatus, m.StatusSummary, err = owes(tx, owed)
 		return err
@@ -41,6 +46,27 @@ func judge(tx *store.Tx, m *resource.Machine, p Probed, probeErr error) error {
 		return noteEmpty(tx, m)
 	}
 	return nil
+}
+
+// clockTolerance is how far a machine's clock may be off before people read of
+// it.
+const clockTolerance = 5 * time.Minute
+
+// clockSaid says how far the machine's clock is off, "" if it is right (fault
+// 29). Nothing depends on it: times are put on the server's clock.
+func clockSaid(session *store.Session) string {
+	if session == nil {
+		return ""
+	}
+	ms, err := strconv.ParseInt(session.Facts["ClockSkewMs"], 10, 64)
+	off := time.Duration(ms) * time.Millisecond
+	switch {
+	case err != nil || off.Abs() < clockTolerance:
+		return ""
+	case off > 0:
+		return fmt.Sprintf(" Its clock is %v ahead of the server's.", off.Round(time.Minute))
+	}
+	return fmt.Sprintf(" Its clock is %v behind the server's.", off.Abs().Round(time.Minute))
 }
 
 // tell takes over what the agent said of its machine.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
@@ -79,15 +80,27 @@ func (g *Gateway) reach(ctx context.Context, id string, f func(Agent) error) err
 		return unreachable(m, err)
 	}
 	defer func() { _ = link.Close() }()
-	return unreachable(m, f(Remote(link.Client)))
+	if err = f(Remote(link.Client)); err != nil {
+		err = errors.Join(err, link.Err()) // the alert of a refusal ends the link
+	}
+	return unreachable(m, err)
 }
 
 func unreachable(m *machine, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &resource.Error{
-		Code: resource.Unavailable, Err: err,
-		Message: fmt.Sprintf("The agent of '%s' did not answer", m.name),
+	return &resource.Error{Code: resource.Unavailable, Err: err, Message: fmt.Sprintf(why(err), m.name)}
+}
+
+// why tells a key that is not the right one apart from an agent that is away
+// (abuse 3).
+func why(err error) string {
+	switch {
+	case errors.Is(err, agentrpc.ErrNotPinned):
+		return "What listens at the address of '%s' has another key than this machine was registered with. Register the machine anew if its agent was."
+	case strings.Contains(err.Error(), "tls: bad certificate"): // the alert has no type of its own
+		return "The agent of '%s' does not trust this server's key. Register it with --trust and this server's thumbprint."
 	}
+	return "The agent of '%s' did not answer"
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -212,5 +213,38 @@ func TestGroupCommit(t *testing.T) {
 	cancel(errBad)
 	if err := group.Write(ctx, func(*store.Tx) error { return nil }); !errors.Is(err, errBad) {
 		t.Errorf("a caller that has gone: %v", err)
+	}
+}
+
+// fault 29: an agent whose clock is a day off works as any other; what it says
+// of times is put on the server's clock, and how far it is off is a fact.
+func TestAgentsClockADayOff(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
+		r := newRig(t)
+		a := newAgent(t, "abc")
+		a.skew = off
+		a.run = func(_ context.Context, _ *agentrpc.Job, write func(string)) *agentrpc.Result {
+			write("fine\n")
+			now := time.Now().Add(off).UnixMilli()
+			return &agentrpc.Result{Outcome: agentrpc.Outcome_OUTCOME_SUCCEEDED, StartedMs: now - 1, EndedMs: now, LogLength: 5}
+		}
+		m := r.machine("web-1", a)
+		began := time.Now()
+		r.start()
+		r.connect(a, unchanged)
+		id := r.deploy(nil)
+		at := r.ends(id, rollout.Succeeded).Attempts[0]
+		margin := int64(10_000)
+		if at.StartedAt < began.UnixMilli()-margin || at.EndedAt > time.Now().UnixMilli()+margin || at.EndedAt < at.StartedAt {
+			t.Errorf("clock %v off: from %v to %v", off, time.UnixMilli(at.StartedAt), time.UnixMilli(at.EndedAt))
+		}
+		if r.log(at.ID) != "fine\n" {
+			t.Errorf("log %q", r.log(at.ID))
+		}
+		ms, err := strconv.ParseInt(r.session(m).Facts["ClockSkewMs"], 10, 64)
+		if err != nil || (time.Duration(ms)*time.Millisecond-off).Abs() > 10*time.Second {
+			t.Errorf("clock %v off, and said to be %d ms, %v", off, ms, err)
+		}
 	}
 }
