@@ -50,7 +50,15 @@ PGPKG := ./internal/store/... ./internal/engine ./internal/gateway ./internal/ap
 
 .PHONY: test-pg
 test-pg: ## Run the tests of what uses the store on a throw-away PostgreSQL (installs Debian's package if it is missing)
-	tools/with-postgres go test -count=1 $(PGPKG)
+	tools/with-postgres $(MAKE) --no-print-directory with-pg
+
+# Beside the packages: stories of several built servers, and the takeover times
+# that they print.
+.PHONY: with-pg
+with-pg:
+	go test -count=1 $(PGPKG)
+	go test -count=1 -v -run '^Test(Several|Two|ASecond|Owner|Drain)' ./internal/server ./e2e | grep -E '^(---|ok|FAIL|panic)|takeover|_test.go' \
+	  | grep -v ' level='; exit $${PIPESTATUS[0]}
 
 .PHONY: contract
 contract: build ## Drive a built server and agents with the official Go SDK (CONTRACTFLAGS=-update tries all of its own tests)
@@ -150,7 +158,7 @@ bench-tasks: ## List a million tasks, on SQLite and on PostgreSQL (docs/reliabil
 
 .PHONY: check
 check: ## Everything CI runs, with the seconds it took; the tests come last
-	@start=$$SECONDS; for step in check-generate lint cross test-windows test-race test sim "mutants ONLY=fsync,receipt" contract; do \
+	@start=$$SECONDS; for step in check-generate lint cross test-windows test-race test test-pg sim "mutants ONLY=fsync,receipt" contract; do \
 	  echo; echo "== make $$step ($$((SECONDS - start)) s so far)"; \
 	  $(MAKE) --no-print-directory $$step; done
 

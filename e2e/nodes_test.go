@@ -302,3 +302,56 @@ func TestOwnerPausedInMidScript(t *testing.T) {
 	}
 	s.whole(task, 2)
 }
+
+// A server is drained, stopped and started again in the middle of a deployment,
+// as for an upgrade, and then the other one: nothing is started twice, nothing is
+// lost, and the deployment never stands still for a lease (fault 45).
+func TestDrainedInMidRollout(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2)
+	s := newStage(t, c.server)
+	s.machine("a")
+	s.machine("b")
+	s.machine("c", listens)
+	s.push("1.0.0", map[string]string{"app.txt": "one"})
+	s.steps(
+		step("Count", "web", "", s.counts()),
+		step("Install", "web", "1", install("Deploy", s.app(), s.mark("installs")+s.until("done"), nil)))
+	s.release("1.0.0")
+	task := s.deploy("1.0.0")
+	eventually(t, "all scripts run", func() bool { return len(s.lines("half")) == 3 })
+	c.upgrade(t, c.owner(t))
+	s.touch("go")
+	eventually(t, "the next step runs", func() bool { return len(s.lines("installs")) == 1 })
+	c.upgrade(t, c.owner(t))
+	s.touch("done")
+	s.finish(task, "Success")
+	for _, name := range []string{"starts", "installs"} {
+		if n := len(s.once(name)); n != 3 {
+			t.Errorf("%d %s, want 3", n, name)
+		}
+	}
+	s.whole(task, 3)
+	if r := c.cli(t, "node", "drain", "node-9"); r.code == 0 || !strings.Contains(r.stderr, "no server 'node-9'") {
+		t.Errorf("drain a server that there is not: %v", r)
+	}
+}
+
+// upgrade drains a server, stops it, and starts it again, as the documentation
+// says.
+func (c *cluster) upgrade(t *testing.T, node *server) {
+	t.Helper()
+	other := c.other(node)
+	c.through(other)
+	began := time.Now()
+	contains(t, "the command", c.must(t, "node", "drain", node.name, "--wait"), "may be stopped")
+	t.Logf("%s drained, takeover included, after %.1f s", node.name, time.Since(began).Seconds())
+	eventually(t, "all agents and the rollout are at the other server", func() bool {
+		return slices.ContainsFunc(c.list(t), func(n nodeInfo) bool { return n.Name == other.name && n.Sessions == 3 })
+	})
+	node.process.stop(t)
+	node.restart(t)
+	eventually(t, "both work", func() bool {
+		return !slices.ContainsFunc(c.list(t), func(n nodeInfo) bool { return n.State != "Online" })
+	})
+}
