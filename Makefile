@@ -141,7 +141,7 @@ sim: ## Run the orchestration under simulated faults, SEEDS runs (docs/reliabili
 chaos: ## Kill, stop and cut built servers and agents KILLS times (docs/reliability.md; CHAOSFLAGS='-seed 7 -v')
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -tags chaos -trimpath -o bin/slipway-chaos ./cmd/slipway
-	go run ./chaos -kills $(KILLS) $(CHAOSFLAGS)
+	tools/with-postgres go run ./chaos -kills $(KILLS) $(CHAOSFLAGS)
 
 .PHONY: mutants
 mutants: ## Remove each guard in turn and demand that something names what it protects (ONLY=owner,fsync for some)

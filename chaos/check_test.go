@@ -165,3 +165,17 @@ func TestLogsAreCompared(t *testing.T) {
 		})
 	}
 }
+
+// A run of too few successes, or of kills at rest, has shown nothing.
+func TestSharesAreDemanded(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[int]tally{
+		0: {Succeeded: 95, Ordinary: 100, Running: 80, Kills: 60, Pauses: 40},
+		1: {Succeeded: 94, Ordinary: 100, Running: 80, Kills: 60, Pauses: 40},
+		2: {Succeeded: 94, Ordinary: 100, Running: 79, Kills: 60, Pauses: 40},
+	} {
+		if c.shares(100); len(c.Violations) != want {
+			t.Errorf("%d violations, want %d: %v", len(c.Violations), want, c.Violations)
+		}
+	}
+}

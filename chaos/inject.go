@@ -22,7 +22,9 @@ func (r *run) inject(ctx context.Context) {
 	var wg sync.WaitGroup
 	var points sync.WaitGroup
 	servers, agents := r.pointsOf(fail.Server), append(r.pointsOf(fail.Agent), r.pointsOf(fail.Shim)...)
-	points.Go(func() { r.hitAll(ctx, servers, r.armServer) })
+	for part := range slices.Chunk(servers, max(1, (len(servers)+len(r.nodes)-1)/len(r.nodes))) {
+		points.Go(func() { r.hitAll(ctx, part, r.armServer) })
+	}
 	for part := range slices.Chunk(agents, max(1, (len(agents)+1)/2)) {
 		points.Go(func() { r.hitAll(ctx, part, r.armAgent) })
 	}
@@ -37,6 +39,7 @@ func (r *run) inject(ctx context.Context) {
 	for hitAll := false; !hitAll || r.t.injected() < r.budget; {
 		select {
 		case <-ctx.Done():
+			points.Wait()
 			return
 		case <-done:
 			hitAll, done = true, nil
@@ -128,17 +131,14 @@ func (r *run) watchPoints(ctx context.Context) {
 }
 
 // pointLimit is how long a point may take to be hit; then it is armed anew,
-// elsewhere. pointTries is how often, before the run has failed to.
-const (
-	pointLimit = 8 * time.Second
-	pointTries = 12
-)
+// elsewhere, until the run's own limit.
+const pointLimit = 10 * time.Second
 
 // hitAll arms the points one after the other until each was hit.
 func (r *run) hitAll(ctx context.Context, list []fail.Place, arm func(context.Context, fail.Place) (disarm func())) {
 	for _, place := range list {
-		for try := 0; r.hitsOf(place.Name) == 0 && ctx.Err() == nil; try++ {
-			if try == pointTries {
+		for r.hitsOf(place.Name) == 0 {
+			if ctx.Err() != nil {
 				r.violation("point %s was never hit", place.Name)
 				break
 			}
@@ -178,6 +178,7 @@ const (
 	often     meeting = iota // it does so all the time
 	once                     // it does so now and then
 	onStart                  // its own process starts
+	onDeath                  // another node is dead for longer than its lease
 	onReturn                 // an agent comes back to the server
 	onRevoke                 // an agent comes back and finds a start without a shim
 	onPackage                // a package is installed
@@ -188,6 +189,7 @@ func meetingOf(name fail.Name) meeting {
 	for m, names := range map[meeting][]fail.Name{
 		once:      {fail.BlobWritten, fail.BlobRenamed, fail.BlobUpload, fail.BlobUploaded, fail.Packages, fail.PackageSent, fail.Canceled, fail.Claiming, fail.Claimed},
 		onStart:   {fail.TakingOver, fail.TookOver, fail.JournalReplace, fail.JournalReplaced, fail.Incarnation, fail.QueryAnswer},
+		onDeath:   {fail.Burying, fail.Buried},
 		onReturn:  {fail.Asked, fail.SessionOpen},
 		onRevoke:  {fail.Revoking},
 		onPackage: {fail.PackageWritten, fail.PackageRenamed, fail.Extracted, fail.Installed},
@@ -202,20 +204,30 @@ func meetingOf(name fail.Name) meeting {
 
 func (r *run) armServer(ctx context.Context, place fail.Place) (disarm func()) {
 	n := r.someNode(ctx)
-	m := meetingOf(place.Name)
+	m, how := meetingOf(place.Name), "kill 1"
 	if m == often {
-		n.arm(place.Name, fmt.Sprint(r.how(), " ", 1+r.rng.n(3)))
-	} else {
-		n.arm(place.Name, "kill 1")
+		how = fmt.Sprint(r.how(), " ", 1+r.rng.n(3))
+	}
+	for _, other := range r.nodes { // whichever comes by first
+		if m != onDeath || other != n {
+			other.arm(place.Name, how)
+		}
 	}
 	switch a := r.busyAgent(ctx); m {
 	case onStart:
 		r.killKept(&n.kept, "kill server", "")
 	case onReturn:
 		r.killKept(&a.kept, "kill agent", a.name)
+	case onDeath:
+		n.holdDown(longPause + 4*time.Second)
+		r.killKept(&n.kept, "kill server", "")
 	case often, once, onRevoke, onPackage, onCancel:
 	}
-	return func() { n.disarm(place.Name) }
+	return func() {
+		for _, n := range r.nodes {
+			n.disarm(place.Name)
+		}
+	}
 }
 
 // how is what happens at a point: mostly a kill, sometimes a stop.
@@ -227,30 +239,34 @@ func (r *run) how() string {
 }
 
 func (r *run) armAgent(ctx context.Context, place fail.Place) (disarm func()) {
-	a, names, how := r.busyAgent(ctx), []fail.Name{place.Name}, "kill 1"
+	list, names, how := []*agent{r.busyAgent(ctx)}, []fail.Name{place.Name}, "kill 1"
 	m := meetingOf(place.Name)
 	switch m {
 	case onRevoke: // which follows a death between journal and shim
 		names = append(names, fail.Journaled)
 	case onPackage:
-		a = r.agentOf(packageGroup)
-	case onCancel:
-		a = r.agentOf(cancelGroup)
+		list = []*agent{r.agentOf(packageGroup)}
+	case onCancel: // whichever is told to first
+		list = []*agent{r.agentOf(cancelGroup), r.agentOf(cancelGroup), r.agentOf(failGroup)}
 	case often:
 		if place.In == fail.Agent {
 			how = fmt.Sprint("kill ", 1+r.rng.n(3))
 		}
-	case once, onStart, onReturn:
+	case once, onStart, onDeath, onReturn:
 	}
-	for _, name := range names {
-		a.arm(name, how)
+	for _, a := range list {
+		for _, name := range names {
+			a.arm(name, how)
+		}
 	}
 	if m == onStart {
-		r.killKept(&a.kept, "kill agent", a.name)
+		r.killKept(&list[0].kept, "kill agent", list[0].name)
 	}
 	return func() {
-		for _, name := range names {
-			a.disarm(name)
+		for _, a := range list {
+			for _, name := range names {
+				a.disarm(name)
+			}
 		}
 	}
 }
@@ -336,7 +352,7 @@ func (r *run) injectServers(ctx context.Context) {
 }
 
 func (r *run) injectAgents(ctx context.Context) {
-	shims := r.budget / 50
+	shims := r.budget / 75
 	for pause(ctx, r.rng.between(r.gap()/4, r.gap())) {
 		if r.t.injected() >= r.budget {
 			return

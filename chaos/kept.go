@@ -27,7 +27,8 @@ type kept struct {
 
 	mu        sync.Mutex
 	p         *process
-	killed    bool // by us, and the death was not seen yet
+	hold      time.Duration // to stay down after the next death; 0: as usual
+	killed    bool          // by us, and the death was not seen yet
 	pausedTo  time.Time
 	lastPause time.Time
 	began     time.Time
@@ -54,8 +55,26 @@ func (k *kept) keep(ctx context.Context) {
 		if !k.scan(ctx) && !k.excused() {
 			k.r.endedByItself(k.name, k.tail())
 		}
-		pause(ctx, k.down())
+		pause(ctx, k.rest())
 	}
+}
+
+// rest is how long the process stays down now.
+func (k *kept) rest() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	d := k.hold
+	if k.hold = 0; d == 0 {
+		d = k.down()
+	}
+	return d
+}
+
+// holdDown makes the process stay down for that long after its next death.
+func (k *kept) holdDown(d time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.hold = d
 }
 
 // excused says whether the death was our doing. A node that was stopped for

@@ -40,7 +40,7 @@ func main() {
 	flag.StringVar(&o.slipway, "slipway", "bin/slipway-chaos", "the program, built with the tag chaos")
 	flag.IntVar(&o.kills, "kills", 300, "kills and pauses, over all forms")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of the plan of injections; 0 takes one")
-	flag.StringVar(&o.forms, "forms", "sqlite", "forms of the server, comma-separated")
+	flag.StringVar(&o.forms, "forms", "sqlite,postgres", "forms of the server, comma-separated")
 	flag.StringVar(&o.postgres, "postgres", os.Getenv("SLIPWAY_TEST_POSTGRES"), "address of a PostgreSQL, for the form postgres")
 	flag.IntVar(&o.agents, "agents", 20, "agents")
 	flag.BoolVar(&o.keep, "keep", false, "keep the folder of a run that was sound")
@@ -90,6 +90,7 @@ func all(ctx context.Context, o options) error {
 			return fmt.Errorf("%s: %w; see %s", form, err, r.dir)
 		}
 	}
+	total.shares(o.kills)
 	text, err := json.Marshal(total.line(o.seed, time.Since(began)))
 	if err != nil {
 		return err
@@ -144,7 +145,7 @@ func (r *run) run(ctx context.Context) error {
 	if r.shape.nodes() > 1 {
 		working.Go(func() { r.watchOwners(workCtx, db) })
 	}
-	limited, stop := context.WithTimeoutCause(ctx, 3*time.Minute+time.Duration(r.budget)*4*time.Second, errSlow)
+	limited, stop := context.WithTimeoutCause(ctx, 3*time.Minute+time.Duration(r.budget)*5*time.Second, errSlow)
 	r.inject(limited)
 	if context.Cause(limited) == errSlow { //nolint:errorlint // this very one
 		r.violation("the injections took too long")

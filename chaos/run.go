@@ -121,18 +121,23 @@ func (r *run) setUp(ctx context.Context, keeping *sync.WaitGroup) error {
 	if err := r.startAgents(ctx, keeping); err != nil {
 		return err
 	}
-	return poll(ctx, "the health of all machines", 200*time.Millisecond, 2*time.Minute, func() (bool, error) {
-		healthy := 0
+	var sick []string
+	err = poll(ctx, "the health of all machines", 200*time.Millisecond, 2*time.Minute, func() (bool, error) {
+		sick = nil
 		for doc, err := range client.Items[client.Document](ctx, r.nodes[0].client, "/api/machines", nil) {
 			if err != nil {
 				return false, nil
 			}
-			if s := doc.Text("HealthStatus"); s == "Healthy" || s == "HasWarnings" {
-				healthy++
+			if s := doc.Text("HealthStatus"); s != "Healthy" && s != "HasWarnings" {
+				sick = append(sick, fmt.Sprintf("%s is %s: %s", doc.Text("Name"), s, doc.Text("StatusSummary")))
 			}
 		}
-		return healthy == len(r.agents), nil
+		return len(sick) == 0, nil
 	})
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, strings.Join(sick, "; "))
+	}
+	return nil
 }
 
 func (r *run) startNodes(ctx context.Context, keeping *sync.WaitGroup) error {
@@ -161,7 +166,7 @@ func (r *run) startNodes(ctx context.Context, keeping *sync.WaitGroup) error {
 // nodeDown is how long a node stays down after a death: where there are others,
 // often longer than its lease, so that they take over and not itself.
 func (r *run) nodeDown() time.Duration {
-	if len(r.nodes) > 1 && r.rng.n(2) == 0 {
+	if len(r.nodes) > 1 && r.rng.n(3) == 0 {
 		return r.rng.between(9*time.Second, 12*time.Second)
 	}
 	return r.rng.upTo(300 * time.Millisecond)

@@ -144,6 +144,16 @@ func (t *tally) line(seed uint64, took time.Duration) line {
 	}
 }
 
+// shares holds the whole to what it has to show.
+func (t *tally) shares(kills int) {
+	if share := percent(t.Succeeded, t.Ordinary); share < 95 {
+		t.Violations = append(t.Violations, fmt.Sprintf("only %.1f %% of the ordinary rollouts succeeded, want 95", share))
+	}
+	if share := percent(t.Running, t.Kills+t.Pauses); share < 80 && kills >= 100 {
+		t.Violations = append(t.Violations, fmt.Sprintf("only %.1f %% of the kills and pauses fell while a script ran, want 80", share))
+	}
+}
+
 func percent(part, whole int) float64 {
 	if whole == 0 {
 		return 0

@@ -110,7 +110,7 @@ func workload(machines int) []*project {
 		{name: "Chatty", steps: []step{{groups: []int{4}, script: chatty}}},
 		{name: "Secret", steps: []step{{groups: []int{4}, script: secret}, {groups: []int{1}, script: quick}}},
 		{name: "Failing", fails: true, steps: []step{{groups: []int{failGroup}, script: failing}, {groups: []int{failGroup}, script: quick}}},
-		{name: "Canceled", cancels: true, steps: []step{{groups: []int{cancelGroup, 2}, script: long}}},
+		{name: "Canceled", cancels: true, steps: []step{{groups: []int{cancelGroup, failGroup}, script: long}}},
 		{name: "Long", steps: []step{{groups: []int{3}, script: long}}},
 	}
 }
