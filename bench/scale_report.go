@@ -15,6 +15,7 @@ const (
 	bytesCarried = "slipway_store_bytes_total"
 	turnSeconds  = "slipway_turn_seconds"
 	waitSeconds  = "slipway_report_wait_seconds"
+	agentCommits = "slipway_agent_commits_total"
 	logBytes     = "slipway_log_bytes_total"
 )
 
@@ -35,18 +36,18 @@ func (r *scaled) markdown() string {
 
 func (r *scaled) writeRollouts(b *strings.Builder) {
 	b.WriteString("\nOne rollout of one trivial script to all machines; what the server wrote, and used, meanwhile.\n\n" +
-		"| machines | agents | seconds | server before, MB | at most, MB | processor, ms per machine | rows per machine | bytes of values per machine | bytes to disk per machine | transactions | for 1,000 reports (aim ≤ 20) |\n" +
-		"|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+		"| machines | agents | seconds | server before, MB | at most, MB | processor, ms per machine | rows per machine | bytes of values per machine | bytes to disk per machine | transactions | of turns | of agents' reports | for 1,000 reports (aim ≤ 20) |\n" +
+		"|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for i := range r.costs {
 		c := &r.costs[i]
 		if c.actions != 1 {
 			continue
 		}
 		n := float64(c.machines)
-		fmt.Fprintf(b, "| %d | %s | %.2f | %.1f | %.1f | %.2f | %.1f | %.0f | %.0f | %.0f | %.1f |\n", c.machines, c.kind, c.took.Seconds(),
+		fmt.Fprintf(b, "| %d | %s | %.2f | %.1f | %.1f | %.2f | %.1f | %.0f | %.0f | %.0f | %.0f | %.0f | %.1f |\n", c.machines, c.kind, c.took.Seconds(),
 			float64(c.before.memory)/1e6, float64(c.after.peak)/1e6, (c.after.cpu-c.before.cpu).Seconds()*1000/n,
 			c.counted(rowsWritten)/n, c.counted(bytesCarried)/n, float64(c.after.disk-c.before.disk)/n,
-			c.counted(transactions), 1000*c.counted(transactions)/c.reports())
+			c.counted(transactions), c.counted(turnSeconds+"_count"), c.counted(agentCommits), 1000*c.counted(transactions)/c.reports())
 	}
 }
 

@@ -61,7 +61,7 @@ func TestScaleReport(t *testing.T) {
 	t.Parallel()
 	done := func(machines int, rows float64) cost {
 		after := figures{memory: 60e6, peak: 70e6, disk: 1000, cpu: time.Second, metrics: map[string]float64{
-			transactions: 20, rowsWritten: rows, bytesCarried: 100 * rows, waitSeconds + "_count": 2 * float64(machines),
+			transactions: 20, rowsWritten: rows, bytesCarried: 100 * rows, turnSeconds + "_count": 9, agentCommits: 6, waitSeconds + "_count": 2 * float64(machines),
 		}}
 		return cost{
 			kind: "simulated", machines: machines, actions: 1, took: 2 * time.Second, before: figures{memory: 50e6, metrics: map[string]float64{}},
@@ -71,7 +71,7 @@ func TestScaleReport(t *testing.T) {
 	r := scaled{costs: []cost{done(1000, 20000), done(10, 250)}, perIdle: 55e3, starts: "1010 0"}
 	got := r.markdown()
 	for _, want := range []string{
-		"| 1000 | simulated | 2.00 | 50.0 | 70.0 | 1.00 | 20.0 | 2000 | 1 | 20 | 10.0 |\n",
+		"| 1000 | simulated | 2.00 | 50.0 | 70.0 | 1.00 | 20.0 | 2000 | 1 | 20 | 9 | 6 | 10.0 |\n",
 		"| 10 × 1 | 40 | 6.25 | 625 | 25.0 | 2500 | 1.00 | 100.00 |\n| 1000 × 1 | 4000 | 5.00 | 500 | 20.0 | 2000 | 0.80 | 1.00 |\n",
 		"| 1000 simulated, all at once | 1 | 5.0 | 5.0 | 3.0 | 3.0 |\n",
 		"| 55.0 kB | < 60 kB |\n", "| 1010, 0 |",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
 	"github.com/slipwayhq/slipway/internal/fail"
@@ -78,6 +79,7 @@ func (c *Core) startWith(ctx context.Context, agent Agent, d *store.Delivery) (f
 	if err != nil {
 		return false, nil, err
 	}
+	free = sync.OnceFunc(free)
 	defer free()
 	order, err := c.order(ctx, d.Attempt)
 	if ctx.Err() != nil {
@@ -96,11 +98,13 @@ func (c *Core) startWith(ctx context.Context, agent Agent, d *store.Delivery) (f
 		follow, err = c.refused(ctx, agent, d, notStarted(problem))
 		return follow, nil, err
 	}
-	follow, err = c.startNow(ctx, agent, d, order)
+	follow, err = c.startNow(ctx, agent, d, order, free)
 	return follow, nil, err
 }
 
-func (c *Core) startNow(ctx context.Context, agent Agent, d *store.Delivery, order *order) (follow bool, err error) {
+// startNow sends the order. answered is called once the agent has it: what the
+// answer leads to waits for no payload.
+func (c *Core) startNow(ctx context.Context, agent Agent, d *store.Delivery, order *order, answered func()) (follow bool, err error) {
 	//guard:sent-first I1, I2, I4: an order goes out only after it is committed as sent; less `c.markSent(ctx, d)`, with `true, error(nil)`
 	goes, err := c.markSent(ctx, d)
 	if err != nil || !goes {
@@ -110,6 +114,7 @@ func (c *Core) startNow(ctx context.Context, agent Agent, d *store.Delivery, ord
 	answer, err := agent.Start(ctx, &agentrpc.StartRequest{
 		Attempt: d.Attempt, Rollout: d.Rollout, Epoch: d.Epoch, Payload: order.bytes, PayloadSha256: order.sum,
 	})
+	answered()
 	fail.Point(fail.Answered)
 	switch {
 	case stale(err):

@@ -99,7 +99,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	if g.ping == 0 {
 		g.ping = pingEvery
 	}
-	g.group = &group{db: c.DB}
+	g.group = &group{db: c.DB, now: c.Now}
 	g.core = &Core{
 		DB: g.group, Logs: c.DB.Logs(), Blobs: c.Blobs, Log: c.Logger,
 		Orders: make(Slots, ordersAtOnce), Transfers: make(Slots, transfersAtOnce), Contest: contestedPings * g.ping,

@@ -11,9 +11,15 @@ import (
 )
 
 const (
-	// gather is how long the first of a group waits for others: less than an
-	// fsync on most disks.
-	gather = 2 * time.Millisecond
+	// gather is how long the first of a group waits for others, at least: less
+	// than an fsync on most disks. Where commits take long, it waits half as long
+	// as the last one took, up to gatherSlow. While at least rush come in each such
+	// while, it waits on, for gatherMost in all: a fleet that reports at once is
+	// taken up by few transactions, and a report that comes alone hardly waits.
+	gather     = 2 * time.Millisecond
+	gatherSlow = 15 * time.Millisecond
+	gatherMost = 30 * time.Millisecond
+	rush       = 4
 	// groupSize bounds the members of one transaction.
 	groupSize = 256
 )
@@ -26,6 +32,7 @@ const (
 // each is run in a transaction of its own, so that none fails for another.
 type group struct {
 	db  *store.DB
+	now func() time.Time
 	run context.Context //nolint:containedctx // the gateway's own; a caller that gives up takes nobody along
 
 	writes  atomic.Int64
@@ -34,6 +41,8 @@ type group struct {
 	mu      sync.Mutex
 	waiting []*member
 	leading bool
+
+	took time.Duration // by the last commit; the leader's own
 }
 
 // member is one caller of Write.
@@ -68,12 +77,14 @@ func (g *group) Write(ctx context.Context, f func(*store.Tx) error) error {
 
 // lead commits one group, which its caller is part of.
 func (g *group) lead() {
-	pause(g.run, gather)
+	g.gather()
+	began := g.now()
 	g.mu.Lock()
 	batch := g.waiting[:min(groupSize, len(g.waiting))]
 	g.waiting = g.waiting[len(batch):]
 	g.mu.Unlock()
 	g.commit(batch)
+	g.took = g.now().Sub(began)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.waiting) > 0 {
@@ -84,6 +95,23 @@ func (g *group) lead() {
 	for _, m := range batch[1:] {
 		m.turn <- false
 	}
+}
+
+// gather waits for those that join the group of the leader.
+func (g *group) gather() {
+	step := min(max(gather, g.took/2), gatherSlow)
+	for waited := time.Duration(0); waited < gatherMost; waited += step {
+		before := g.size()
+		if before >= groupSize || !pause(g.run, step) || g.size()-before < rush {
+			return
+		}
+	}
+}
+
+func (g *group) size() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting)
 }
 
 func (g *group) commit(batch []*member) {
