@@ -42,8 +42,8 @@ type result struct {
 }
 
 var (
-	// assertion is a line of a test's own log: file, line and text.
-	assertion = regexp.MustCompile(`^\s+([a-z0-9_]+\.go:\d+: .*)$`)
+	// assertion is a line of a test's own log: behind file and line, the text.
+	assertion = regexp.MustCompile(`^\s+[a-z0-9_]+\.go:\d+: (.*)$`)
 	// crash is the end of a process or a word of the race detector, which name
 	// nothing.
 	crash = regexp.MustCompile(`^(panic: |fatal error: |WARNING: DATA RACE|\*\*\* Test killed|signal: )`)
@@ -91,7 +91,7 @@ func judge(out []byte, pkg, test string, protects []string) result {
 	case action == "pass":
 		return result{passed: true, said: fmt.Sprintf("%s passes", test)}
 	case action == "fail" && named != "":
-		return result{named: true, said: fmt.Sprintf("%s: %s", test, named)}
+		return result{named: true, said: fmt.Sprintf("`%s`: %s", test, named)}
 	case action == "fail":
 		return result{said: fmt.Sprintf("%s fails and does not name %s: %s", test, strings.Join(protects, ", "), first)}
 	case action == "skip":

@@ -150,7 +150,7 @@ func TestReplayGivesTheStoredState(t *testing.T) {
 	for _, id := range []string{good, bad, canceled} {
 		stored, events := n.view(id), n.history(id)
 		if !stored.Row.State.Terminal() || len(events) < 5 {
-			t.Fatalf("%s is %s after %d events", id, stored.Row.State, len(events))
+			t.Fatalf("I15: %s is %s after %d recorded events", id, stored.Row.State, len(events))
 		}
 		sent := map[string]int64{}
 		for _, a := range stored.Attempts {

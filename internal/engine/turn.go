@@ -113,7 +113,7 @@ func (f *fold) fold(event rollout.Event) {
 		next := f.queue[0]
 		f.queue = f.queue[1:]
 		effects := f.next(next)
-		//guard:history I15: what is folded is recorded; seen by ./internal/engine TestReplayGivesTheStoredState
+		//guard:history I15: what is folded is recorded as what it is; less `string(next.Kind)`, with `string(rollout.Say)`; seen by ./internal/engine TestReplayGivesTheStoredState
 		f.tx.Record(next.At, string(next.Kind), next)
 		for n := range effects {
 			f.carryOut(n, &effects[n], next.At)
