@@ -141,7 +141,7 @@ func clip(text string) string {
 
 // row is one line of the table.
 func row(g *guard, v verdict) string {
-	said, seeds := clip(strings.ReplaceAll(v.said, "|", "\\|")), ""
+	said, seeds := "`"+clip(strings.NewReplacer("|", "/", "`", "'", "\n", " ").Replace(v.said))+"`", ""
 	if !v.caught {
 		said = "**nothing**: " + said
 	}

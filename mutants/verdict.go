@@ -91,7 +91,7 @@ func judge(out []byte, pkg, test string, protects []string) result {
 	case action == "pass":
 		return result{passed: true, said: fmt.Sprintf("%s passes", test)}
 	case action == "fail" && named != "":
-		return result{named: true, said: fmt.Sprintf("`%s`: %s", test, named)}
+		return result{named: true, said: fmt.Sprintf("%s: %s", test, named)}
 	case action == "fail":
 		return result{said: fmt.Sprintf("%s fails and does not name %s: %s", test, strings.Join(protects, ", "), first)}
 	case action == "skip":
