@@ -349,6 +349,10 @@ func (t *turn) stepOpens(step *StepRow, failed bool) (StepState, string) {
 	return StepOpen, ""
 }
 
+// noMachine is why a step was skipped that a machine which comes later does all
+// the same.
+const noMachine = "no machine in its roles"
+
 func (t *turn) noTargets(step *StepRow) (StepState, string) {
 	spec := &t.p.Steps[step.Index]
 	if t.p.FailWithoutTargets {
@@ -359,7 +363,7 @@ func (t *turn) noTargets(step *StepRow) (StepState, string) {
 		t.w.Row.Warnings++
 		t.say("Warning", ofStep(step.Index), "No machine has the roles %v of this step; it is skipped.", spec.Roles)
 	}
-	return StepSkipped, "no machine in its roles"
+	return StepSkipped, noMachine
 }
 
 func allSkipped(actions []Action) string {

@@ -20,7 +20,7 @@ type Working struct {
 	known     []Output // all so far, once they were asked for: the stored ones and
 	merged    int      // the first so many of this turn
 	asked     bool
-	joined    []*Member
+	joined    []*Member // in this turn, or went to the end of the queue in it
 	questions []*Interruption
 	closed    []Closing
 
@@ -102,21 +102,36 @@ func (w *Working) saveMember(m *Member) {
 	}
 }
 
-// membersAfter are up to n members above after, those that joined in this turn
-// included.
+// membersAfter are up to n members above after, those that joined or went to
+// the end of the queue in this turn included.
 func (w *Working) membersAfter(after int64, n int) []*Member {
 	var found []*Member
-	for _, m := range w.rows.Members(after, n) {
-		if known := w.member(m.ID); known != nil {
-			found = append(found, known)
+	for len(found) < n {
+		want := n - len(found)
+		page := w.rows.Members(after, want)
+		for i := range page {
+			after = page[i].Ord
+			if m := w.member(page[i].ID); m != nil && m.Ord == after {
+				found = append(found, m)
+			}
 		}
-	}
-	for _, m := range w.joined {
-		if len(found) < n && m.Ord > after {
-			found = append(found, m)
+		if len(page) < want {
+			return append(found, w.behind(after, n-len(found))...)
 		}
 	}
 	return found
+}
+
+// behind are up to n of the members that this turn has put at the end.
+func (w *Working) behind(after int64, n int) []*Member {
+	var list []*Member
+	for _, m := range w.joined {
+		if m.Ord > after {
+			list = append(list, m)
+		}
+	}
+	slices.SortFunc(list, func(a, b *Member) int { return cmp.Compare(a.Ord, b.Ord) })
+	return list[:min(n, len(list))]
 }
 
 func (w *Working) cell(key CellKey) *Cell {

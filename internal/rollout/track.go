@@ -1,5 +1,7 @@
 package rollout
 
+import "slices"
+
 // A machine that joins while the rollout runs has a track of its own through
 // the steps that are closed: they do not reopen. Once it is through them it
 // counts in the windows of the open steps like the others. It is held back
@@ -29,7 +31,7 @@ func (t *turn) joinLate(m *Member) {
 func (t *turn) follow(m *Member) {
 	for i := range min(t.p.together(t.w.Row.Step), len(t.p.Steps)) {
 		step := t.w.step(i)
-		closed := step.State == StepSucceeded || step.State == StepFailed
+		closed := step.State == StepSucceeded || step.State == StepFailed || step.State == StepSkipped && step.Reason == noMachine
 		if !closed || !t.p.Steps[i].Covers(m) || t.w.cell(CellKey{Step: i, Member: m.ID}) != nil {
 			continue
 		}
@@ -49,6 +51,9 @@ func (t *turn) follow(m *Member) {
 	// Behind all that were looked at: every open step has still to admit it.
 	t.w.Row.NextOrd++
 	m.Ord = t.w.Row.NextOrd
+	if !slices.Contains(t.w.joined, m) {
+		t.w.joined = append(t.w.joined, m)
+	}
 	t.inScope(m, +1)
 	for _, step := range t.openSteps() {
 		step.Exhausted = false

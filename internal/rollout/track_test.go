@@ -184,3 +184,55 @@ func TestANewcomerWithoutAVerifiedBatch(t *testing.T) {
 		want(t, name, fmt.Sprint(m.finished), fmt.Sprintf("[%s]", tc.end))
 	}
 }
+
+// fault 35: a step that was skipped because no machine had its roles is not
+// skipped for the machine that brings them: else the rollout would be green
+// without it (I3; found by the simulation).
+func TestANewcomerDoesWhatFoundNoMachine(t *testing.T) {
+	t.Parallel()
+	never := step("never", "db")
+	never.Condition = rollout.ConditionFailure
+	p := plan(step("database", "db"), never, step("web", "web"))
+	m := newMemory("ServerTasks-1")
+	m.join(p, machines("web", 1)...)
+	web := m.send(p, 10)
+	want(t, "the step without machine", string(m.steps[0].State), string(rollout.StepSkipped))
+	late(m, p, "late", "db")
+	want(t, "its own track", membersOf(m, m.starts), "late")
+	m.end(p, 20, web[0], rollout.OutcomeSucceeded)
+	if len(m.finished) != 0 {
+		t.Fatal("green without the newcomer")
+	}
+	m.end(p, 30, m.send(p, 25)[0], rollout.OutcomeSucceeded)
+	want(t, "end", fmt.Sprint(m.finished), fmt.Sprint([]rollout.State{rollout.Succeeded}))
+	if _, there := m.cells[rollout.CellKey{Step: 1, Member: "Machines-late"}]; there {
+		t.Error("it ran a step whose condition did not hold")
+	}
+}
+
+// A newcomer that has caught up is admitted although the open step had looked
+// at all others before, and at it while it was on its own way (I3; found by the
+// simulation).
+func TestANewcomerIsAdmittedAfterAllOthers(t *testing.T) {
+	t.Parallel()
+	rolling := step("rolling", "web")
+	rolling.Window.Number = 2
+	p := plan(step("prepare", "web"), rolling)
+	m := newMemory("ServerTasks-1")
+	m.join(p, machines("web", 3)...)
+	for _, id := range m.send(p, 10) {
+		m.end(p, 20, id, rollout.OutcomeSucceeded)
+	}
+	first := m.send(p, 30)
+	late(m, p, "late", "web")
+	prepare := m.send(p, 110)
+	m.end(p, 120, first[0], rollout.OutcomeSucceeded)
+	third := m.send(p, 130)
+	m.end(p, 140, first[1], rollout.OutcomeSucceeded) // looks at the newcomer, which is not there yet
+	m.end(p, 150, prepare[0], rollout.OutcomeSucceeded)
+	want(t, "as soon as it has caught up", membersOf(m, m.starts), "late")
+	m.end(p, 160, third[0], rollout.OutcomeSucceeded)
+	if len(m.finished) != 0 {
+		t.Fatal("green without the newcomer")
+	}
+}
