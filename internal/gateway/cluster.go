@@ -224,5 +224,8 @@ func (g *Gateway) look(ctx context.Context) error {
 			s.poke()
 		}
 	})
-	return err
+	return errors.Join(err, g.core.GiveUp(ctx, g.node, seats, func(machine string) bool {
+		working, held := g.seats.of(machine).now()
+		return working != nil || held
+	}))
 }

@@ -374,3 +374,19 @@ func TestProbeThroughAnotherNode(t *testing.T) {
 		t.Errorf("probe without a link: %v", err)
 	}
 }
+
+// Fault 51: a row says that a living node has the machine's link, and it has
+// not: the link ended while the database took no writes, or another life of the
+// node wrote it. The node gives it up, and the machine may link elsewhere (found
+// by the simulation).
+func TestALinkThatNobodyHasIsGivenUp(t *testing.T) {
+	t.Parallel()
+	r, join := newCluster(t)
+	_, second := join("first", true), join("second", true)
+	a := newAgent(t, "abc")
+	m := r.machine("web-1", a)
+	ghost := store.Session{Machine: m, Node: "first", State: store.SessionConnected, Incarnation: 1}
+	r.write(func(tx *store.Tx) error { return store.OpenSession(tx, &ghost) })
+	r.links(a, second)
+	r.at(m, second)
+}

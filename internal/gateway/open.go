@@ -57,3 +57,25 @@ func (c *Core) contested(tx *store.Tx, seat *store.Seat) bool {
 	}
 	return seat.State == store.SessionDuplicate && seat.Rival != "" && tx.Now().UnixMilli()-seat.ContestedAt < wait.Milliseconds()
 }
+
+// GiveUp ends the sessions that are a node's by their rows and not in fact:
+// their links ended while the database could not be written, or another life of
+// the node opened them. Nobody would answer when another node asks what such a
+// link is worth. linked says whether the node has any link of a machine now.
+func (c *Core) GiveUp(ctx context.Context, node string, seats []store.Seat, linked func(machine string) bool) error {
+	var errs []error
+	for i := range seats {
+		s := &seats[i]
+		mine := s.Node == node && (s.State == store.SessionConnected || s.State == store.SessionDuplicate)
+		if !mine || linked(s.Machine) {
+			continue
+		}
+		errs = append(errs, c.DB.Write(ctx, func(tx *store.Tx) error {
+			if s.State == store.SessionDuplicate {
+				return store.LeaveHeld(tx, s.Machine, node)
+			}
+			return store.CloseSession(tx, s.Machine, s.Generation, store.SessionLost, "its server has no such link")
+		}))
+	}
+	return errors.Join(errs...)
+}
