@@ -30,12 +30,15 @@ type total struct {
 	Violations int            `json:"violations"`
 	Rollouts   int            `json:"rollouts"`
 	Succeeded  int            `json:"succeeded"`
-	Unknown    int            `json:"unknown"`
+	Unknown    map[string]int `json:"unknown"`
 	Hours      float64        `json:"simulatedHours"`
 	PerSecond  int            `json:"eventsPerSecond"`
 	Injections map[string]int `json:"injections"`
 
 	out    io.Writer
+	wanted int
+	began  time.Time
+	said   time.Duration // how far the last line of progress came
 	mu     sync.Mutex
 	failed []*sim.Report
 }
@@ -47,7 +50,7 @@ func main() {
 	without := flag.String("without", "", "kinds of faults to leave out, comma-separated")
 	flag.Parse()
 	debug.SetGCPercent(400)
-	t := &total{out: os.Stdout, Injections: map[string]int{}}
+	t := &total{out: os.Stdout, Injections: map[string]int{}, Unknown: map[string]int{}}
 	if err := t.run(*seeds, *from, *history, strings.FieldsFunc(*without, func(r rune) bool { return r == ',' })); err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 		os.Exit(1) //nolint:forbidigo // this is a main program
@@ -61,6 +64,7 @@ func (t *total) run(seeds int, from uint64, history bool, without []string) erro
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
 	began := time.Now() //nolint:forbidigo // how fast the simulation is, in real time
+	t.began, t.wanted = began, seeds
 	if err := t.all(seeds, from, history, without, scratch); err != nil {
 		return err
 	}
@@ -120,7 +124,11 @@ func (t *total) one(g *sim.Ground, seed uint64, history bool, without []string) 
 		fmt.Fprintf(t.out, "seed %d\n%s\n", seed, strings.Join(r.History, "\n"))
 	}
 	t.Seeds++
-	t.Events, t.Rollouts, t.Succeeded, t.Unknown, t.Hours = t.Events+r.Events, t.Rollouts+r.Rollouts, t.Succeeded+r.Succeeded, t.Unknown+r.Unknown, t.Hours+r.Seconds/3600
+	t.progress()
+	t.Events, t.Rollouts, t.Succeeded, t.Hours = t.Events+r.Events, t.Rollouts+r.Rollouts, t.Succeeded+r.Succeeded, t.Hours+r.Seconds/3600
+	for cause, n := range r.Unknown {
+		t.Unknown[cause] += n
+	}
 	for kind, n := range r.Faults {
 		t.Injections[kind] += n
 	}
@@ -130,6 +138,15 @@ func (t *total) one(g *sim.Ground, seed uint64, history bool, without []string) 
 		fmt.Fprintf(t.out, "seed %d: %s\n", seed, strings.Join(r.Violations, "; "))
 	}
 	return nil
+}
+
+// progress says every few seconds how far it is.
+func (t *total) progress() {
+	if passed := time.Since(t.began); passed-t.said >= 5*time.Second { //nolint:forbidigo // in real time
+		t.said = passed
+		fmt.Fprintf(os.Stderr, "%d of %d seeds, %d events (%.0f a second), %d violations\n",
+			t.Seeds, t.wanted, t.Events, float64(t.Events)/passed.Seconds(), t.Violations)
+	}
 }
 
 // explain shows the shortest way that was found to the first violation.
@@ -153,11 +170,11 @@ func (t *total) verdict(without []string) error {
 		return fmt.Errorf("%d violations", t.Violations)
 	}
 	for _, kind := range sim.Kinds {
-		if t.Seeds >= 200 && t.Injections[kind] == 0 && !slices.Contains(without, kind) {
+		if t.Seeds >= 500 && t.Injections[kind] == 0 && !slices.Contains(without, kind) {
 			return fmt.Errorf("no run had the fault %q", kind)
 		}
 	}
-	if t.Seeds >= 200 && 2*t.Succeeded < t.Rollouts {
+	if t.Seeds >= 500 && 2*t.Succeeded < t.Rollouts {
 		return fmt.Errorf("%d of %d rollouts succeeded: less than half", t.Succeeded, t.Rollouts)
 	}
 	return nil

@@ -24,11 +24,11 @@ type crashing struct{}
 
 // point is a moment in a write at which the agent may die or its disk fail.
 func (d *disk) point(what string) error {
-	if d.m.agent != nil && d.m.w.chance("agent killed at "+what, 400) {
+	if d.m.agent != nil && d.m.w.chance("agent killed at "+what, 250) {
 		d.m.killAgent()
 		panic(crashing{})
 	}
-	if d.m.w.chance("disk error at "+what, 1500) {
+	if d.m.w.chance("disk error at "+what, 500) {
 		return errIO
 	}
 	return nil

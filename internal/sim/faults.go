@@ -9,10 +9,10 @@ import (
 // Kinds are the faults that a run injects, each counted.
 var Kinds = []string{
 	"agent killed", "agent killed at replace", "agent killed at sync", "agent killed at synced", "agent killed at write",
-	"answer lost", "cancel", "dial fails", "disk error at replace", "disk error at sync", "disk error at synced", "disk error at write",
-	"half-open link", "link cut", "machine restored", "machine vanishes", "machine's disk full", "output sent again", "partition",
-	"power lost", "request copied", "request delayed", "request held up", "request lost", "server killed", "server killed after a commit",
-	"server killed after a log commit", "server killed before a commit", "server killed before a log commit", "server paused", "server paused before a commit",
+	"answer lost", "cancel", "clock set", "dial fails", "disk error at replace", "disk error at sync", "disk error at synced", "disk error at write",
+	"half-open link", "link cut", "machine disabled", "machine joins", "machine restored", "machine retagged", "machine vanishes", "machine's disk full", "output sent again", "partition",
+	"power lost", "request copied", "request delayed", "request held up", "request waits for another", "request lost", "server drained", "server killed", "server killed after a commit",
+	"server killed after a log commit", "server killed before a commit", "server killed before a log commit", "server killed in its recovery", "server paused", "server paused before a commit",
 	"server's disk full", "shim dies before its marker", "shim killed", "snapshot", "start refused",
 }
 

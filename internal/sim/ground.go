@@ -25,6 +25,9 @@ type Ground struct {
 	blobs blob.Store
 	pkg   blob.Ref
 	env   string
+	// secrets are the ids of documents that hold one each (I10).
+	secrets []string
+	look    looks
 
 	files []*file
 	w     *world // the run that is on
@@ -36,6 +39,8 @@ type file struct {
 	db   *sql.DB
 	conn *sql.Conn
 	back []*sql.Stmt
+	// stmts are all that were prepared.
+	stmts []*sql.Stmt
 }
 
 // NewGround makes the data in an empty folder.
@@ -69,12 +74,12 @@ func NewGround(folder string) (g *Ground, err error) {
 	}
 	for _, name := range []string{"slipway.db", "logs.db"} {
 		f, err := keep(ctx, filepath.Join(folder, name))
-		if err != nil {
+		if g.files = append(g.files, f); err != nil {
 			return g, err
 		}
-		g.files = append(g.files, f)
 	}
-	return g, nil
+	g.look, err = g.files[0].looks(ctx)
+	return g, err
 }
 
 // settle gives the server what every run needs.
@@ -83,7 +88,15 @@ func (g *Ground) settle(tx *store.Tx) error {
 	if err := errors.Join(store.Seed(tx, store.Admin{Username: "admin"}), store.Insert(tx, env)); err != nil {
 		return err
 	}
-	g.env = env.ID
+	g.env, g.secrets = env.ID, nil
+	for i := range 3 {
+		feed := &resource.Feed{Name: fmt.Sprint("Feed ", i), FeedType: "NuGet", FeedURI: "https://feed.example/", Password: resource.Plain(fmt.Sprintf("canary-%d.", i))}
+		feed.SpaceID = resource.DefaultSpace
+		if err := store.Insert(tx, feed); err != nil {
+			return err
+		}
+		g.secrets = append(g.secrets, feed.ID)
+	}
 	_, err := tx.SealBox(resource.DefaultSpace, "Nothing", "none", "none", "x") // makes the space's key
 	return err
 }
@@ -119,7 +132,7 @@ func keep(ctx context.Context, path string) (f *file, err error) {
 			if err != nil {
 				return f, err
 			}
-			f.back = append(f.back, stmt)
+			f.back, f.stmts = append(f.back, stmt), append(f.stmts, stmt)
 		}
 	}
 	return f, err
@@ -173,13 +186,15 @@ func (g *Ground) reset(w *world) error {
 func (g *Ground) Close() error {
 	var errs []error
 	for _, f := range g.files {
-		for _, stmt := range f.back {
+		for _, stmt := range f.stmts {
 			errs = append(errs, stmt.Close())
 		}
 		if f.conn != nil {
 			errs = append(errs, f.conn.Close())
 		}
-		errs = append(errs, f.db.Close())
+		if f.db != nil {
+			errs = append(errs, f.db.Close())
+		}
 	}
 	if g.db != nil {
 		errs = append(errs, g.db.Close())

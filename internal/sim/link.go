@@ -38,6 +38,9 @@ var errLink = connect.NewError(connect.CodeUnavailable, errors.New("the link bro
 // keepLinked is the agent's thread that dials the servers again and again.
 func (m *machine) keepLinked(a *actor) {
 	for {
+		if m.link != nil && m.link.up && m.link.n.p.frozen && m.w.odds(4) {
+			m.leave(m.link) // it does not answer
+		}
 		if m.link == nil || !m.link.up {
 			if n := m.w.anyNode(); n != nil && !m.w.chance("dial fails", 10) {
 				m.link = &link{w: m.w, m: m, n: n, up: true}
@@ -57,6 +60,21 @@ func (m *machine) keepLinked(a *actor) {
 			}
 		}
 	}
+}
+
+// leave gives up a link to a server that does not answer. What that one has on
+// its way when it wakes up may still arrive.
+func (m *machine) leave(l *link) {
+	m.link = nil
+	var end func()
+	end = func() {
+		if l.n.p.frozen && !l.n.p.dead {
+			m.w.after(500, end)
+			return
+		}
+		m.w.after(m.w.between(0, 1000), l.cut)
+	}
+	end()
 }
 
 // call carries one call over the link. handle is what the agent does; it may
@@ -83,6 +101,18 @@ func (l *link) call(name string, patience int64, handle func() error) error {
 		}
 		return errLink
 	}
+	if w.chance("request waits for another", 100) { // fault 31: in the buffer of a node that is paused, or on a slow way
+		l.m.late = append(l.m.late, func() {
+			err := l.m.serve(handle)
+			w.say("%s: %s arrives after another: %v", l.m.name, name, err)
+		})
+		l.cut()
+		if w.rng.IntN(2) == 0 {
+			l.n.pause(w.between(7000, 15_000))
+			a.sleep(1)
+		}
+		return errLink
+	}
 	if w.chance("request copied", 60) { // fault 17, abuse 12
 		w.after(w.between(0, 20_000), func() {
 			err := l.m.serve(handle)
@@ -94,6 +124,7 @@ func (l *link) call(name string, patience int64, handle func() error) error {
 	}
 	life := l.m.agent
 	err := l.m.serve(handle)
+	l.m.catchUp()
 	if l.deaf || life != l.m.agent || life == nil || w.chance("answer lost", 250) {
 		a.sleep(patience)
 		l.cut()
@@ -104,6 +135,14 @@ func (l *link) call(name string, patience int64, handle func() error) error {
 		return errLink
 	}
 	return err
+}
+
+// catchUp lets the late requests arrive, each in its time.
+func (m *machine) catchUp() {
+	for _, late := range m.late {
+		m.w.after(m.w.between(0, 60), late)
+	}
+	m.late = nil
 }
 
 // serve lets the agent carry a call out, if it lives.
@@ -176,7 +215,7 @@ func (l *link) Start(_ context.Context, in *agentrpc.StartRequest) (out *agentrp
 	if err := proto.Unmarshal(payload, job); err != nil {
 		return nil, err
 	}
-	l.w.truth.ordered(l, order)
+	l.w.truth.ordered(l, order, job)
 	refused := errors.New("the payload does not have the hash that came with it")
 	begin := func() error {
 		m := l.m

@@ -35,11 +35,14 @@ type machine struct {
 	incarnation int64
 	heard       int64  // the highest incarnation that a server has recorded
 	restored    bool   // from a snapshot, and nobody has confirmed it
+	setBack     bool   // it was, once
 	image       *image // a snapshot of the machine, as a hypervisor makes it
 
 	agent *process
 	core  *agent.Core
 	link  *link
+	// late are requests that arrive when the machine has answered another.
+	late []func()
 }
 
 // folder is an attempt's folder. What is in it is durable but for the log's
@@ -200,7 +203,7 @@ func (m *machine) restore() {
 	i := m.image
 	m.image = nil
 	m.disk.content, m.disk.synced = i.content, len(i.content)
-	m.folders, m.incarnation, m.restored = i.folders, i.incarnation, true
+	m.folders, m.incarnation, m.restored, m.setBack = i.folders, i.incarnation, true, true
 	m.w.truth.forget(m)
 }
 
@@ -240,7 +243,7 @@ func (m *machine) startShim(attempt string, payload []byte) *spawn {
 		switch {
 		case m.boot != boot || !m.powered:
 			return
-		case m.w.chance("shim dies before its marker", 200), f == nil, f.marker != nil:
+		case m.w.chance("shim dies before its marker", 60), f == nil, f.marker != nil:
 			sp.gone = true
 			return
 		}
@@ -272,7 +275,7 @@ func (m *machine) runJob(attempt string, f *folder, job *agentrpc.Job, sp *spawn
 		switch {
 		case !life.alive:
 			return
-		case w.chance("shim killed", 600): // fault 11
+		case w.chance("shim killed", 300): // fault 11
 			life.alive, sp.gone = false, true
 			w.truth.died(attempt)
 			return
@@ -315,6 +318,9 @@ func (m *machine) endJob(attempt string, f *folder, job *agentrpc.Job, sp *spawn
 			}
 		}
 		r.Outputs = []*agentrpc.OutputVariable{{Name: "By", Value: attempt}}
+		if m.w.odds(4) {
+			r.Outputs = append(r.Outputs, &agentrpc.OutputVariable{Name: "Key", Value: "canary-out-" + attempt + ".", Sensitive: true})
+		}
 	} else {
 		r.ExitCode = 1
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,37 +17,61 @@ import (
 type node struct {
 	w     *world
 	name  string
-	full  bool // its disk takes no writes
-	p     *process
-	begun bool
-	past  bool // a newer life of the node has begun since
-	eng   *engine.Engine
-	core  *gateway.Core
+	owner string // name and epoch, once it has begun
+	full  bool   // its disk takes no writes
+	// recovering writes to take over what others left, and that alone.
+	recovering *actor
+	skew       int64 // of its own clock
+	p          *process
+	eng        *engine.Engine
+	core       *gateway.Core
+	seats      map[string]*session // by machine
 }
 
 // quiet is a logger for what the history says in its own words.
 var quiet = slog.New(slog.DiscardHandler)
 
 func (w *world) startNode(name string) {
-	n := &node{w: w, name: name, p: w.newProcess(name)}
+	n := &node{w: w, name: name, p: w.newProcess(name), skew: w.between(-3_600_000, 3_600_000), seats: map[string]*session{}}
 	records := records{n}
-	n.eng = engine.New(engine.Config{DB: records, Node: name, Logger: quiet, Now: w.clock})
-	n.core = &gateway.Core{DB: records, Logs: logs{n}, Blobs: w.blobs, Log: quiet}
+	n.eng = engine.New(engine.Config{
+		DB: records, Node: name, Logger: quiet, Alone: w.size.alone && w.size.nodes == 1,
+		Now: func() time.Time { return time.UnixMilli(epoch + w.now + n.skew) },
+	})
+	n.core = &gateway.Core{DB: records, Logs: logs{n}, Blobs: w.blobs, Log: quiet, Contest: 5 * time.Second}
 	w.nodes = append(w.nodes, n)
 	w.say("%s: starts", name)
 	n.p.run(0, func(a *actor) {
-		for n.eng.Begin(n.p.ctx) != nil {
+		for !n.begin() {
 			a.sleep(500)
 		}
-		n.begun = true
-		for _, other := range w.nodes {
-			if other != n && other.name == n.name && other.begun {
-				other.past = true
-			}
-		}
 		n.p.run(0, n.renew)
+		n.p.run(0, n.look)
 		n.turns(a)
 	})
+}
+
+func (n *node) recovers() bool { return n != nil && n.recovering != nil && n.recovering == n.w.self }
+
+// begin takes over what there is. The server may die of it, ten times in a row
+// (fault 54, I14).
+func (n *node) begin() bool {
+	n.recovering = n.w.self
+	if n.w.chance("server killed in its recovery", 12) {
+		n.w.after(0, n.crash)
+	}
+	err := n.eng.Begin(n.p.ctx)
+	n.recovering = nil
+	if err != nil {
+		return false
+	}
+	var number int64
+	if err := n.w.truth.each(n.w.look.epoch, func(r *sql.Rows) error { return r.Scan(&number) }, n.name); err != nil {
+		n.w.violated("database", "%v", err)
+	}
+	n.owner = fmt.Sprintf("%s/%d", n.name, number)
+	n.w.say("%s: begins", n.owner)
+	return true
 }
 
 // turns is engine.Run: a round at each wake-up, and one each second.
@@ -63,11 +88,32 @@ func (n *node) turns(a *actor) {
 	}
 }
 
+// look compares the node's sessions with the rows that all nodes share.
+func (n *node) look(a *actor) {
+	for {
+		a.sleep(n.w.between(1000, 3000))
+		var seats []store.Seat
+		_ = n.core.DB.Read(n.p.ctx, func(tx *store.Tx) (err error) {
+			seats, err = store.Seats(tx)
+			return err
+		})
+		err := n.core.GiveUp(n.p.ctx, n.name, seats, func(machine string) bool {
+			s := n.seats[machine]
+			return s != nil && (s.l.up || s.active > 0)
+		})
+		if err != nil {
+			n.trouble("look", err)
+		}
+	}
+}
+
 // renew keeps the lease; a node that finds a newer epoch of itself ends.
 func (n *node) renew(a *actor) {
 	for {
 		a.sleep(2000)
+		n.recovering = n.w.self
 		err := n.eng.Renew(n.p.ctx)
+		n.recovering = nil
 		if errors.Is(err, store.ErrFenced) {
 			n.w.say("%s: fenced, ends", n.name)
 			n.crash()
@@ -98,7 +144,11 @@ func (n *node) crash() {
 		}
 	}
 	if !w.named(n.name) {
-		w.after(w.between(100, 4000), func() {
+		away := w.between(100, 4000)
+		if w.size.nodes > 1 && w.rng.IntN(2) == 0 {
+			away = w.between(7000, 20_000) // the others take over
+		}
+		w.after(away, func() {
 			if !w.named(n.name) {
 				w.startNode(n.name)
 			}
@@ -126,7 +176,7 @@ func (n *node) pause(ms int64) {
 	n.w.say("%s: stops for %d ms", n.name, ms)
 	n.p.frozen = true
 	n.w.after(ms, func() { n.p.frozen = false })
-	if ms > 6000 {
+	if ms > 6000 && n.w.rng.IntN(2) == 0 {
 		n.w.after(n.w.between(3000, ms), func() { n.w.startNode(n.name) })
 	}
 }
@@ -171,12 +221,14 @@ func (r records) Write(ctx context.Context, f func(*store.Tx) error) error {
 	if w.chance("server killed before a commit", 600) {
 		n.crash()
 	}
-	before := w.truth.states(n)
 	if err := w.db.Write(context.WithoutCancel(ctx), f); err != nil {
 		return err
 	}
 	w.commits++
-	w.truth.stepped(n, before)
+	w.truth.written(n)
+	if err := w.truth.marked(); err != nil {
+		w.violated("database", "%v", err)
+	}
 	w.truth.committed()
 	if w.chance("server killed after a commit", 600) {
 		n.crash()
@@ -229,6 +281,28 @@ type session struct {
 	sending   map[string]int64
 	following map[string]bool
 	again     int64 // when one that failed is tried again
+	active    int   // threads of its work
+}
+
+// spawn is a thread of the session's work.
+func (s *session) spawn(f func(a *actor)) {
+	s.active++
+	s.n.p.run(0, func(a *actor) {
+		defer func() { s.active-- }()
+		f(a)
+	})
+}
+
+// replace ends the session that the node has with the machine, if there is one,
+// and waits for its work to end: one link at a time works.
+func (s *session) replace(a *actor) {
+	if old := s.n.seats[s.l.m.id]; old != nil {
+		old.l.cut()
+		for old.active > 0 {
+			a.sleep(20)
+		}
+	}
+	s.n.seats[s.l.m.id] = s
 }
 
 const never = 1 << 60
@@ -239,12 +313,17 @@ func (s *session) open(a *actor) bool {
 	if err != nil {
 		return false
 	}
-	s.skew = about.NowMs - (epoch + n.w.now)
+	s.skew = about.NowMs - n.w.clock().UnixMilli()
 	row := store.Session{
 		Machine: m.id, Node: n.name, State: store.SessionConnected, Incarnation: about.Incarnation,
 		Facts: map[string]string{gateway.FactPin: m.name, "BootId": about.BootId},
 	}
+	s.replace(a)
 	held, err := n.core.Open(n.p.ctx, &row)
+	for errors.Is(err, gateway.ErrElsewhere) && s.l.up {
+		a.sleep(n.w.between(500, 1500)) // the other node finds out what its link is worth
+		held, err = n.core.Open(n.p.ctx, &row)
+	}
 	if err != nil {
 		return false
 	}
@@ -263,7 +342,7 @@ func (s *session) open(a *actor) bool {
 	s.generation = row.Generation
 	m.heard = max(m.heard, about.Incarnation)
 	n.w.say("%s: linked to %s, generation %d", m.name, n.name, s.generation)
-	s.n.p.run(0, func(*actor) {
+	s.spawn(func(*actor) {
 		if err := n.core.Tidy(n.p.ctx, s.l, m.id, about.Attempts); err != nil {
 			n.trouble("tidy", err)
 		}
@@ -276,7 +355,7 @@ func (s *session) serve(a *actor) {
 	for _, r := range s.running() {
 		s.resume(r)
 	}
-	lastPing, looked := w.now, -1
+	lastPing, lastLook, looked := w.now, w.now, -1
 	for s.l.up {
 		if w.commits != looked || s.again <= w.now {
 			looked = w.commits
@@ -288,16 +367,47 @@ func (s *session) serve(a *actor) {
 			if _, err := s.l.Describe(n.p.ctx, nil); err != nil {
 				break
 			}
-			_ = n.core.DB.Write(n.p.ctx, func(tx *store.Tx) error {
-				_, err := store.HeardFrom(tx, m.id, s.generation)
+			mine := true
+			_ = n.core.DB.Write(n.p.ctx, func(tx *store.Tx) (err error) {
+				mine, err = store.HeardFrom(tx, m.id, s.generation)
 				return err
 			})
+			if !mine {
+				break // another link has replaced this one
+			}
+		}
+		if w.now-lastLook > 1000 && s.l.up {
+			lastLook = w.now
+			s.defend()
 		}
 	}
 	s.l.cut()
 	_ = n.core.DB.Write(n.p.ctx, func(tx *store.Tx) error {
 		return store.CloseSession(tx, m.id, s.generation, store.SessionLost, "the link broke")
 	})
+}
+
+// defend answers another node that has a link of the same machine: who is
+// answered is the machine's, and when both are, its identity is in use twice
+// (abuse 4).
+func (s *session) defend() {
+	n, m := s.n, s.l.m
+	var seat store.Seat
+	_ = n.core.DB.Read(n.p.ctx, func(tx *store.Tx) (err error) {
+		seat, err = store.GetSeat(tx, m.id)
+		return err
+	})
+	if seat.Node != n.name || seat.Generation != s.generation || seat.Rival == "" {
+		return
+	}
+	if _, err := s.l.Describe(n.p.ctx, nil); err == nil {
+		n.w.say("%s: has two links that answer", m.name)
+		row := store.Session{Machine: m.id, Node: n.name, State: store.SessionDuplicate, Reason: "duplicate identity"}
+		_ = n.core.DB.Write(n.p.ctx, func(tx *store.Tx) error {
+			return errors.Join(store.HoldSession(tx, &row), store.LeaveHeld(tx, m.id, n.name))
+		})
+	}
+	s.l.cut()
 }
 
 func (s *session) running() (list []store.RunningAttempt) {
@@ -310,7 +420,7 @@ func (s *session) running() (list []store.RunningAttempt) {
 
 // resume finds out what became of an attempt that was sent over another link.
 func (s *session) resume(r store.RunningAttempt) {
-	s.n.p.run(0, func(a *actor) {
+	s.spawn(func(a *actor) {
 		for s.l.up {
 			follow, err := s.n.core.Resume(s.n.p.ctx, s.l, &r)
 			if err == nil {
@@ -337,13 +447,14 @@ func (s *session) pump() {
 		return err
 	})
 	for _, d := range list {
+		d.Session = s.generation
 		key := fmt.Sprint(d.Rollout, "/", d.Seq, "/", d.N)
 		if wait := s.sending[key]; wait > s.n.w.now {
 			s.again = min(s.again, wait)
 			continue
 		}
 		s.sending[key] = never
-		s.n.p.run(0, func(*actor) {
+		s.spawn(func(*actor) {
 			follow, err := s.n.core.Deliver(s.n.p.ctx, s.l, &d)
 			s.sending[key] = 0
 			if err != nil {
@@ -364,7 +475,7 @@ func (s *session) follow(work gateway.Work) {
 		return
 	}
 	s.following[work.Attempt] = true
-	s.n.p.run(0, func(a *actor) {
+	s.spawn(func(a *actor) {
 		defer delete(s.following, work.Attempt)
 		for s.l.up {
 			err := s.n.core.Receive(s.n.p.ctx, s.l, work, s.skew)

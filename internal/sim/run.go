@@ -1,12 +1,9 @@
 package sim
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"time"
 
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/rollout"
@@ -21,7 +18,7 @@ type Report struct {
 	Without     []string // kinds of faults that were left out
 	Rollouts    int
 	Succeeded   int
-	Unknown     int
+	Unknown     map[string]int // attempts whose end is not known, by cause
 	Violations  []string
 	History     []string
 	Fingerprint string
@@ -32,25 +29,29 @@ type Report struct {
 type expected struct {
 	id      string
 	key     string // of the task lock
+	plan    *rollout.Plan
 	mayFail bool
 }
 
 // size is how much of everything a run has. Most runs are small: what matters
 // happens between a few machines, and there can be more of them.
 type size struct {
-	machines, rollouts int
-	storm              int64 // for how long faults are injected, in simulated ms
+	nodes, machines, rollouts int
+	alone                     bool  // the only node knows that no other can be there
+	storm                     int64 // for how long faults are injected, in simulated ms
 }
 
 func (w *world) draw() size {
+	s := size{nodes: 1 + w.rng.IntN(3), alone: w.rng.IntN(2) == 0}
 	switch n := w.rng.IntN(100); {
 	case n < 65:
-		return size{2 + w.rng.IntN(2), 1 + w.rng.IntN(2), w.between(12_000, 20_000)}
+		s.machines, s.rollouts, s.storm = 2+w.rng.IntN(2), 1+w.rng.IntN(2), w.between(12_000, 20_000)
 	case n < 92:
-		return size{3 + w.rng.IntN(3), 2 + w.rng.IntN(3), 30_000}
+		s.machines, s.rollouts, s.storm = 3+w.rng.IntN(3), 2+w.rng.IntN(3), 30_000
 	default:
-		return size{5 + w.rng.IntN(5), 4 + w.rng.IntN(4), 60_000}
+		s.machines, s.rollouts, s.storm = 5+w.rng.IntN(5), 4+w.rng.IntN(4), 60_000
 	}
+	return s
 }
 
 const (
@@ -78,7 +79,10 @@ func (g *Ground) Run(seed uint64, without ...string) (*Report, error) {
 	if err := w.populate(); err != nil {
 		return nil, err
 	}
-	w.startNode("node-1")
+	for i := range w.size.nodes {
+		w.startNode(fmt.Sprint("node-", i+1))
+	}
+	w.after(1000, w.attend)
 	for _, m := range w.machines {
 		w.after(w.between(0, 3000), m.startAgent)
 	}
@@ -101,94 +105,6 @@ func (w *world) close() {
 			m.agent.kill()
 		}
 	}
-}
-
-// populate makes the machines and queues the rollouts, some of them later.
-func (w *world) populate() error {
-	roles := [][]string{{"web"}, {"web"}, {"web"}, {"web", "db"}, {"db"}}
-	err := w.db.Write(context.Background(), func(tx *store.Tx) error {
-		w.machines = nil                          // it may run more than once
-		policy := resource.DefaultMachinePolicy() // one that gives machines up soon
-		policy.SpaceID, policy.Name, policy.IsDefault = resource.DefaultSpace, "Impatient", false
-		policy.PollingRequestQueueTimeout = resource.TimeSpan(time.Duration(5+w.rng.IntN(20)) * time.Second)
-		policy.ConnectionConnectTimeout = policy.PollingRequestQueueTimeout
-		if err := store.Insert(tx, policy); err != nil {
-			return err
-		}
-		for i := range w.size.machines {
-			m := &resource.Machine{EnvironmentIDs: []string{w.env}, Roles: roles[w.rng.IntN(len(roles))]}
-			m.SpaceID, m.Name, m.MachinePolicyID = resource.DefaultSpace, fmt.Sprintf("m-%d", i+1), policy.ID
-			m.Endpoint = resource.PollingEndpoint("poll://"+m.Name+"/", fmt.Sprintf("%064d", i+1))
-			if err := store.Insert(tx, m); err != nil {
-				return err
-			}
-			w.newMachine(m.ID, m.Name)
-		}
-		return nil
-	})
-	w.coming = w.size.rollouts
-	for i := range w.size.rollouts {
-		at := int64(0)
-		if i > 0 && w.rng.IntN(2) == 0 {
-			at = w.between(0, w.size.storm*2/3)
-		}
-		w.after(at, w.queueRollout)
-	}
-	return err
-}
-
-// queueRollout queues a rollout with a plan of its own, as a person does.
-func (w *world) queueRollout() {
-	var e *expected
-	err := w.db.Write(context.Background(), func(tx *store.Tx) (err error) {
-		e, err = w.planned(tx)
-		return err
-	})
-	if err != nil {
-		w.violated("database", "queue a rollout: %v", err)
-		return
-	}
-	w.commits++
-	w.coming--
-	w.rollouts = append(w.rollouts, e)
-	w.say("%s is queued", e)
-}
-
-func (w *world) planned(tx *store.Tx) (*expected, error) {
-	id, err := tx.NextID("ServerTasks")
-	if err != nil {
-		return nil, err
-	}
-	project := fmt.Sprintf("Projects-%d", 1+w.rng.IntN(2))
-	plan := &rollout.Plan{
-		Rules: rollout.Rules, Kind: rollout.Deploy, Task: id, Space: rollout.Ref{ID: resource.DefaultSpace},
-		Project: rollout.Ref{ID: project, Name: project}, Environment: rollout.Ref{ID: w.env, Name: "Production"},
-		Release: rollout.Ref{ID: "Releases-" + id, Name: "1.0." + id}, SkipUnavailable: w.rng.IntN(2) == 0,
-	}
-	for n := range 1 + w.rng.IntN(3) {
-		step := rollout.Step{
-			ID: fmt.Sprint("step-", n), Name: fmt.Sprint("step ", n), Number: n + 1, Condition: rollout.ConditionSuccess,
-			Roles: []string{[]string{"web", "db"}[w.rng.IntN(2)]},
-		}
-		if w.rng.IntN(2) == 0 {
-			step.Window = rollout.Window{Number: 1 + w.rng.IntN(2)}
-		}
-		for a := range 1 + w.rng.IntN(2) {
-			action := rollout.Action{
-				ID: fmt.Sprintf("action-%d-%d", n, a), Name: fmt.Sprintf("action %d.%d", n, a), Number: fmt.Sprint(a + 1), Type: "Octopus.Script",
-				Condition: rollout.ConditionSuccess, Properties: map[string]string{"Octopus.Action.Script.ScriptBody": "true"},
-			}
-			if w.rng.IntN(3) == 0 {
-				action.Type, action.Receipt = "Octopus.TentaclePackage", true
-				action.Packages = []rollout.Package{{PackageID: "Shop", Version: "1.0.0", SHA256: w.pkg.SHA256, Size: w.pkg.Size, Extension: ".zip", Extract: true}}
-			}
-			action.RunOnce = len(step.Actions) == 0 && w.rng.IntN(8) == 0
-			step.Actions = append(step.Actions, action)
-		}
-		plan.Steps = append(plan.Steps, step)
-	}
-	task := &store.Task{ID: id, SpaceID: resource.DefaultSpace, Name: string(plan.Kind), State: store.TaskQueued, ProjectID: project, EnvironmentID: w.env}
-	return &expected{id: id, key: project, mayFail: w.rng.IntN(5) == 0}, errors.Join(store.InsertTask(tx, task), store.InsertRollout(tx, plan))
 }
 
 // trouble is what happens to nodes and machines, again and again.
@@ -219,6 +135,14 @@ func (w *world) trouble() {
 			n.full = true
 			w.after(w.between(500, 5000), func() { n.full = false })
 		}
+	case w.chance("server drained", 30):
+		w.drain(w.between(2000, 15_000))
+	case w.chance("clock set", 60): // fault 28
+		w.set += w.between(-600_000, 600_000)
+	case w.chance("machine joins", 40): // fault 35
+		w.join()
+	case w.chance("machine retagged", 40), w.chance("machine disabled", 40): // fault 36
+		m.change()
 	case w.chance("machine vanishes", 150): // fault 34
 		m.vanish()
 	case w.chance("cancel", 40):
@@ -239,8 +163,7 @@ func (m *machine) vanish() {
 	m.vanished = true
 	m.w.say("%s: vanishes", m.name)
 	m.w.after(m.w.between(500, 5000), func() {
-		m.w.commits++
-		err := m.w.db.Write(context.Background(), func(tx *store.Tx) error {
+		err := m.w.asPerson(func(tx *store.Tx) error {
 			if err := store.ForgetMachine(tx, m.id, "deleted by admin"); err != nil {
 				return err
 			}
@@ -248,23 +171,6 @@ func (m *machine) vanish() {
 		})
 		m.w.say("%s: deleted: %v", m.name, err)
 	})
-}
-
-// cancelOne cancels a rollout as a person does.
-func (w *world) cancelOne() {
-	if len(w.rollouts) == 0 {
-		return
-	}
-	e := w.rollouts[w.rng.IntN(len(w.rollouts))]
-	w.commits++
-	err := w.db.Write(context.Background(), func(tx *store.Tx) error {
-		task, err := store.GetTask(tx, e.id)
-		if err != nil || task.State.Completed() {
-			return err
-		}
-		return store.CancelTask(tx, e.id, "admin")
-	})
-	w.say("%s: canceled: %v", e.id, err)
 }
 
 // becalm ends all faults: from here on, everything has to come to its end.
@@ -280,6 +186,7 @@ func (w *world) becalm() {
 	for _, n := range w.nodes {
 		n.full, n.p.frozen = false, false
 	}
+	w.drain(0)
 }
 
 // done looks now and then whether every rollout has ended, and for a while on
@@ -293,7 +200,7 @@ func (w *world) done() bool {
 	}
 	w.looked = w.commits
 	w.truth.inspect()
-	if len(w.truth.ended) == len(w.rollouts) {
+	if len(w.truth.ended) == len(w.rollouts) && len(w.broken) == 0 {
 		w.over = w.now + afterAll
 	}
 	return false
@@ -305,18 +212,18 @@ func (w *world) report() *Report {
 		w.truth.inspect()
 		for _, e := range w.rollouts {
 			if _, ended := w.truth.ended[e.id]; !ended {
+				w.truth.show(e.id)
 				w.violated("I13", "%s has not ended %d s after the last fault", e.id, (w.now-w.size.storm)/1000)
 			}
 		}
-		if err := w.db.Read(context.Background(), store.VerifyAudit); err != nil {
-			w.violated("I11", "%v", err)
-		}
+		w.truth.sealed()
 	}
 	for _, state := range w.truth.ended {
 		if state == store.TaskSuccess {
 			r.Succeeded++
 		}
 	}
+	r.Unknown = w.truth.unknown
 	r.Violations, r.History, r.Fingerprint = w.broken, w.history, w.fingerprint()
 	return r
 }

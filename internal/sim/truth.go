@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,6 +27,10 @@ type truth struct {
 	commits    int
 	running    int
 	ended      map[string]store.TaskState // of tasks that have one (I7)
+	outcomes   map[string]rollout.Outcome // of attempts that have one (I7)
+	unknown    map[string]int
+	ledger     ledger
+	records    map[string]int // in the audit, by task
 }
 
 // happened is what became of an attempt on its machine.
@@ -43,7 +48,10 @@ type happened struct {
 }
 
 func newTruth(w *world) *truth {
-	return &truth{w: w, ctx: context.Background(), attempts: map[string]*happened{}, heardEpoch: map[string]int64{}, ended: map[string]store.TaskState{}}
+	return &truth{
+		w: w, ctx: context.Background(), attempts: map[string]*happened{}, heardEpoch: map[string]int64{}, ended: map[string]store.TaskState{},
+		outcomes: map[string]rollout.Outcome{}, unknown: map[string]int{}, ledger: ledger{sent: map[string]int64{}}, records: map[string]int{},
+	}
 }
 
 func (t *truth) of(attempt string) *happened {
@@ -83,7 +91,8 @@ func (t *truth) spawned(m *machine, o agent.Order, sum [sha256.Size]byte) {
 }
 
 // ordered: a node sends a start, in the moment in which it has marked it sent.
-func (t *truth) ordered(l *link, o agent.Order) {
+func (t *truth) ordered(l *link, o agent.Order, job *agentrpc.Job) {
+	t.entrusted(o, job)
 	var open []store.RunningAttempt
 	err := t.w.db.Read(t.ctx, func(tx *store.Tx) (err error) {
 		open, err = store.RunningAttempts(tx, l.m.id)
@@ -101,34 +110,28 @@ func (t *truth) ordered(l *link, o agent.Order) {
 	}
 }
 
-// states are all rollouts as they stand, when a node that no longer owns any is
-// about to write; "" for any other.
-func (t *truth) states(n *node) string {
-	if !n.past {
-		return ""
+// entrusted: an order holds the secrets that its action names, and no other; one
+// that scripts have set goes to the attempts of its rollout (I10).
+func (t *truth) entrusted(o agent.Order, job *agentrpc.Job) {
+	e, action := t.actionOf(o.Attempt)
+	if action == nil {
+		t.w.violated("I9", "%s is an attempt at nothing that was planned", o.Attempt)
+		return
 	}
-	var all strings.Builder
-	err := t.w.db.Read(t.ctx, func(tx *store.Tx) error {
-		for _, e := range t.w.rollouts {
-			view, err := store.ViewRollout(tx, e.id)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(&all, view.Row, view.Steps, view.Cells, len(view.Notes))
+	for _, v := range job.GetVariables() {
+		at := strings.Index(v.GetValue(), "canary-")
+		if at < 0 {
+			continue
 		}
-		return nil
-	})
-	if err != nil {
-		t.w.violated("database", "%v", err)
-	}
-	return all.String()
-}
-
-// stepped: a node has written. One that others have taken over from takes no
-// turn (I4, fault 30).
-func (t *truth) stepped(n *node, before string) {
-	if after := t.states(n); before != after {
-		t.w.violated("I4", "%s takes a turn after a newer life of it has begun:\n%s\nwas\n%s", n.name, after, before)
+		value, mine := v.GetValue()[at:], false
+		for i, id := range t.w.secrets {
+			if value == fmt.Sprintf("canary-%d.", i) {
+				mine = action.Secrets["Password"].Document == id && v.GetName() == "Password"
+			}
+		}
+		if !mine && !strings.HasPrefix(value, "canary-out-"+e.id+".") || !v.GetSensitive() {
+			t.w.violated("I10", "%s is sent %s, %q", o.Attempt, v.GetName(), v.GetValue())
+		}
 	}
 }
 
@@ -198,13 +201,24 @@ func (t *truth) acknowledged(attempt string, offset int64) {
 	h.acked = max(h.acked, offset)
 }
 
-func (t *truth) mayFail(attempt string) bool {
+// actionOf finds the rollout and the action that an attempt is of.
+func (t *truth) actionOf(attempt string) (*expected, *rollout.Action) {
+	id, rest, _ := strings.Cut(attempt, ".")
+	var step, action int
+	if _, err := fmt.Sscanf(rest, "%d.%d.", &step, &action); err != nil {
+		return nil, nil
+	}
 	for _, e := range t.w.rollouts {
-		if len(attempt) > len(e.id) && attempt[:len(e.id)+1] == e.id+"." {
-			return e.mayFail
+		if e.id == id && step < len(e.plan.Steps) && action < len(e.plan.Steps[step].Actions) {
+			return e, &e.plan.Steps[step].Actions[action]
 		}
 	}
-	return false
+	return nil, nil
+}
+
+func (t *truth) mayFail(attempt string) bool {
+	e, _ := t.actionOf(attempt)
+	return e != nil && e.mayFail
 }
 
 // check looks at what can be seen without the database, after every event.
@@ -274,8 +288,17 @@ func (t *truth) progress(tx *store.Tx, e *expected) error {
 	}
 	for step, members := range open {
 		window := view.Plan.Steps[step].Window
-		if window != (rollout.Window{}) && len(members) > window.Size(len(view.Members)) {
-			t.w.violated("I8", "%d machines are in the window of step %d of %s, which holds %d", len(members), step+1, e.id, window.Size(len(view.Members)))
+		if window == (rollout.Window{}) || view.Steps[step].State != rollout.StepOpen {
+			continue
+		}
+		scope := 0 // those that left meanwhile included: what they had open is let finish
+		for i := range view.Members {
+			if view.Plan.Steps[step].Covers(&view.Members[i]) {
+				scope++
+			}
+		}
+		if most := window.Size(scope); len(members) > most {
+			t.w.violated("I8", "%d machines are in the window of step %d of %s, which holds %d", len(members), step+1, e.id, most)
 		}
 	}
 	return nil
@@ -291,14 +314,36 @@ func (t *truth) attemptsOf(view *store.RolloutView) {
 		if before != nil && before.Try > a.Try {
 			before, a = a, before
 		}
-		if before != nil && before.Outcome != rollout.OutcomeNotStarted {
+		if before != nil && !mayFollow(view, before) {
 			t.w.violated("I2", "%s follows %s, which is %q", a.ID, before.ID, before.Outcome)
 		}
 		last[a.Cell] = a
+		if was := t.outcomes[a.ID]; was != "" && was != a.Outcome {
+			t.w.violated("I7", "%s was %s and is %q", a.ID, was, a.Outcome)
+		}
+		t.outcomes[a.ID] = a.Outcome
 		if h := t.attempts[a.ID]; h != nil && h.starts > 0 && a.Outcome == rollout.OutcomeNotStarted {
 			t.w.violated("I2", "%s is said not to have started, and it has", a.ID)
 		}
 	}
+}
+
+// mayFollow says whether there may be another attempt: after one that did not
+// start always, after one that failed where the action is tried again or a
+// person said so, after one whose end is not known where it may run twice or a
+// person said so.
+func mayFollow(view *store.RolloutView, before *rollout.Attempt) bool {
+	action := &view.Plan.Steps[before.Cell.Step].Actions[before.Cell.Action]
+	switch before.Outcome {
+	case rollout.OutcomeNotStarted:
+		return true
+	case rollout.OutcomeFailed, rollout.OutcomeTimedOut:
+		return action.Retries > 0 || view.Plan.Guided
+	case rollout.OutcomeUnknown:
+		return action.Idempotent || view.Plan.Guided || view.Plan.AskUnknown
+	case rollout.OutcomeNone, rollout.OutcomeSucceeded, rollout.OutcomeCanceled:
+	}
+	return false
 }
 
 // judge checks the end of a rollout against what really happened (P1, I3, I6).
@@ -311,10 +356,59 @@ func (t *truth) judge(tx *store.Tx, e *expected, task *store.Task) error {
 		return nil // it never began
 	}
 	t.attemptsOf(view)
+	t.explained(view)
 	if task.State == store.TaskSuccess {
-		t.green(view, task)
+		if t.green(view, task); len(t.w.broken) > 0 {
+			t.show(e.id)
+		}
 	}
-	return t.logs(view)
+	return errors.Join(t.logs(view), t.replayed(e, view))
+}
+
+// explained counts the attempts whose end is not known, by what the truth says
+// of them. Only what the fault table lets be unknown may be (faults 9, 11 to 13,
+// 15, 24, 32).
+func (t *truth) explained(view *store.RolloutView) {
+	for i := range view.Attempts {
+		a := &view.Attempts[i]
+		if a.Outcome != rollout.OutcomeUnknown {
+			continue
+		}
+		cause := t.causeOf(a)
+		if cause == "" {
+			t.w.violated("I2", "nobody can know why the end of %s is not known: %s", a.ID, a.Reason)
+		}
+		t.unknown[cause]++
+	}
+}
+
+func (t *truth) causeOf(a *rollout.Attempt) string {
+	h := t.attempts[a.ID]
+	m := t.machineOf(a.Executor)
+	switch {
+	case h != nil && h.dead:
+		return "keeper killed" // faults 11, 12
+	case h != nil && h.spawns > 0 && h.starts == 0:
+		return "no proof of a start" // faults 9, 13
+	case m != nil && m.vanished:
+		return "machine gone" // fault 34
+	case m != nil && m.setBack:
+		return "machine restored" // fault 32
+	case strings.HasPrefix(a.Reason, "the machine is gone"):
+		return "machine left" // fault 36
+	case strings.Contains(a.Reason, "did not say"), strings.Contains(a.Reason, "silent"), strings.Contains(a.Reason, "not answer"), strings.Contains(a.Reason, "link"), strings.Contains(a.Reason, "lost"):
+		return "machine silent" // fault 15
+	}
+	return ""
+}
+
+func (t *truth) machineOf(id string) *machine {
+	for _, m := range t.w.machines {
+		if m.id == id {
+			return m
+		}
+	}
+	return nil
 }
 
 // green checks that a rollout that is said to have succeeded has: on every live
@@ -327,6 +421,10 @@ func (t *truth) green(view *store.RolloutView, task *store.Task) {
 			good[a.Cell] = true
 		}
 	}
+	cells := map[rollout.CellKey]rollout.CellState{}
+	for i := range view.Cells {
+		cells[view.Cells[i].CellKey] = view.Cells[i].State
+	}
 	for i := range view.Members {
 		m := &view.Members[i]
 		switch m.State {
@@ -338,18 +436,36 @@ func (t *truth) green(view *store.RolloutView, task *store.Task) {
 			continue
 		}
 		for s := range view.Plan.Steps {
-			step := &view.Plan.Steps[s]
-			if !step.Covers(m) {
-				continue
-			}
-			for a := range step.Actions {
-				once := step.Actions[a].RunOnce
-				if key := (rollout.CellKey{Step: s, Action: a, Member: m.ID}); !once && !good[key] {
-					t.w.violated("I3", "%s is green, and action %d of step %d did not succeed on %s", view.Plan.Task, a+1, s+1, m.ID)
+			for a := range view.Plan.Steps[s].Actions {
+				key := rollout.CellKey{Step: s, Action: a, Member: m.ID}
+				if view.Plan.Steps[s].Covers(m) && !good[key] && !excused(view, task, key, cells[key]) {
+					t.w.violated("I3", "%s is green, and action %d of step %d did not succeed on %s: %q", view.Plan.Task, a+1, s+1, m.ID, cells[key])
 				}
 			}
 		}
 	}
+}
+
+// excused says whether a green rollout may be without a good end of the cell:
+// its step or action has a condition that did not hold, it runs once and ran
+// elsewhere, or a person answered for it, which is said with a warning.
+func excused(view *store.RolloutView, task *store.Task, key rollout.CellKey, is rollout.CellState) bool {
+	step := &view.Plan.Steps[key.Step]
+	action := &step.Actions[key.Action]
+	conditional := func(c rollout.Condition) bool { return c == rollout.ConditionFailure || c == rollout.ConditionVariable }
+	switch {
+	case action.RunOnce:
+		return true
+	case view.Steps[key.Step].State == rollout.StepSkipped:
+		return conditional(step.Condition)
+	case is == rollout.CellSkipped:
+		return conditional(action.Condition)
+	case is == rollout.CellIgnored:
+		return task.HasWarnings && !action.Receipt
+	case action.Manual != nil:
+		return is == rollout.CellSucceeded
+	}
+	return false
 }
 
 // logs checks that what the server has of each output is what was printed, from
@@ -380,3 +496,26 @@ func (t *truth) logs(view *store.RolloutView) error {
 }
 
 func (e *expected) String() string { return fmt.Sprintf("%s (%s)", e.id, e.key) }
+
+// show writes what the database has of a rollout into the history.
+func (t *truth) show(id string) {
+	var view *store.RolloutView
+	err := t.w.db.Read(t.ctx, func(tx *store.Tx) (err error) {
+		view, err = store.ViewRollout(tx, id)
+		return err
+	})
+	if err != nil {
+		t.w.say("%s: %v", id, err)
+		return
+	}
+	t.w.say("%+v", view.Row)
+	for i := range view.Steps {
+		t.w.say("%+v", view.Steps[i])
+	}
+	for i := range view.Members {
+		t.w.say("%+v", view.Members[i])
+	}
+	for i := range view.Cells {
+		t.w.say("%+v", view.Cells[i])
+	}
+}

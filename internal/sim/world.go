@@ -18,6 +18,7 @@ type world struct {
 	seed  uint64
 	rng   *rand.Rand
 	now   int64 // milliseconds since epoch
+	set   int64 // by how much the database's clock was set
 	queue eventQueue
 	seq   int
 	self  *actor // that runs now
@@ -27,7 +28,8 @@ type world struct {
 	nodes    []*node
 	machines []*machine
 	rollouts []*expected
-	coming   int // rollouts that will be queued
+	policy   string // of machines
+	coming   int    // rollouts that will be queued
 	truth    *truth
 	commits  int   // that may wake somebody
 	looked   int   // at which commit it was last looked whether all have ended
@@ -44,8 +46,9 @@ type world struct {
 	broken  []string // violations
 }
 
-// Clock is the world's own time.
-func (w *world) clock() time.Time { return time.UnixMilli(epoch + w.now) }
+// clock is the database's, which somebody may set; machines and the nodes' own
+// leases go by time as it passes.
+func (w *world) clock() time.Time { return time.UnixMilli(epoch + w.now + w.set) }
 
 // between draws a number of milliseconds.
 func (w *world) between(least, most int64) int64 { return least + w.rng.Int64N(most-least+1) }
