@@ -45,6 +45,10 @@ type Manifest struct {
 	// MasterKey says that the backup holds the master key, and so every secret.
 	MasterKey bool
 	Files     []ManifestFile
+	// Missing are the digests of packages, artifacts and finished logs that the
+	// databases name and the data folder does not hold: those of a server with
+	// S3-compatible storage lie there, and are not part of the backup.
+	Missing []string `json:",omitempty"`
 }
 
 // ManifestFile is one file of a backup; Path is slash-separated.
@@ -86,8 +90,16 @@ func Backup(ctx context.Context, c BackupConfig) (*Manifest, error) {
 
 // masterKey reads the data folder's key and never makes one.
 func masterKey(data string) (*secret.Keyring, error) {
-	if _, err := os.Stat(filepath.Join(data, databaseFile)); err != nil {
+	_, noDatabase := os.Stat(filepath.Join(data, databaseFile))
+	_, noKey := os.Stat(filepath.Join(data, secret.KeyFile))
+	switch {
+	case noDatabase != nil && noKey != nil:
 		return nil, resource.Errorf(resource.Invalid, "There are no data of a server in '%s'. Give its data folder with --data.", data)
+	case noDatabase != nil:
+		return nil, resource.Errorf(resource.PreconditionFailed,
+			"The data of this server are in PostgreSQL. Back them up there: pg_dump --format custom --file slipway.dump \"$SLIPWAY_DATABASE\", "+
+				"and with them the bucket of --blobs. Keep a copy of %s apart: without it nothing can be restored. After pg_restore, and before a server "+
+				"starts on it, run: slipway restore --database … --data %s --taken <the time of the dump>.", filepath.Join(data, secret.KeyFile), data)
 	}
 	return secret.Load(data)
 }
@@ -141,8 +153,9 @@ func (b *backup) write(ctx context.Context, keys *secret.Keyring) error {
 	return errors.Join(writeWhole(filepath.Join(b.To, manifestFile), append(text, '\n')), syncFolder(b.To))
 }
 
-// blobs copies what the copied database names. A blob that is gone was deleted
-// since, with the package that named it; one with other bytes stops the backup.
+// blobs copies what the copied database names. A blob that is not there was
+// deleted since, or is kept elsewhere, and is noted; one with other bytes stops
+// the backup.
 func (b *backup) blobs(ctx context.Context, keys *secret.Keyring) error {
 	var digests []string
 	if err := b.read(ctx, keys, func(tx *store.Tx) (err error) {
@@ -167,6 +180,7 @@ func (b *backup) blobs(ctx context.Context, keys *secret.Keyring) error {
 		}
 		got, err := copyFile(from, to, name)
 		if errors.Is(err, fs.ErrNotExist) {
+			b.manifest.Missing = append(b.manifest.Missing, digest)
 			continue
 		}
 		if err != nil {

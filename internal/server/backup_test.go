@@ -15,6 +15,7 @@ import (
 	"github.com/slipwayhq/slipway/internal/resource"
 	"github.com/slipwayhq/slipway/internal/server"
 	"github.com/slipwayhq/slipway/internal/store"
+	"github.com/slipwayhq/slipway/internal/store/storetest"
 )
 
 // pushed puts an empty package into the running server's feed and returns its
@@ -182,6 +183,16 @@ func TestRestoreRefuses(t *testing.T) {
 			t.Errorf("backed up: %s", name)
 		}
 	}
+	gone := filepath.Join(t.TempDir(), "gone")
+	blobs, err := filepath.Glob(filepath.Join(cfg.Data, "blobs", "??", "*"))
+	check(t, err)
+	check(t, os.Rename(blobs[0], gone))
+	partial, err := server.Backup(t.Context(), server.BackupConfig{Data: cfg.Data, To: filepath.Join(t.TempDir(), "b"), Now: now})
+	check(t, err)
+	if len(partial.Missing) != 1 || partial.Missing[0] != filepath.Base(blobs[0]) { // it lies in a bucket, say: nobody is left in the dark
+		t.Errorf("missing: %v", partial.Missing)
+	}
+	check(t, os.Rename(gone, blobs[0]))
 	check(t, damage(cfg.Data))
 	_, err = server.Backup(t.Context(), server.BackupConfig{Data: cfg.Data, To: filepath.Join(t.TempDir(), "b"), Now: now})
 	if resource.CodeOf(err) != resource.PreconditionFailed {
@@ -208,4 +219,51 @@ func damage(data string) error {
 		return errors.Join(err, errors.New("not one blob"))
 	}
 	return os.WriteFile(blobs[0], []byte("other bytes"), 0o600)
+}
+
+// fault 33 on PostgreSQL: its own tools put the database back; marked by the
+// command, while no server works on it, it is held like any other. Backing such
+// a server up is refused with what to do instead.
+func TestARestoredDatabaseIsMarked(t *testing.T) {
+	t.Parallel()
+	cfg := config(t)
+	cfg.Database, cfg.Node = storetest.Postgres(t), "one"
+	mark := server.MarkConfig{Database: cfg.Database, Data: cfg.Data, Taken: start}
+	refuses := func(c server.MarkConfig, parts ...string) {
+		t.Helper()
+		_, err := server.MarkRestored(t.Context(), c)
+		for _, part := range parts {
+			if err == nil || !strings.Contains(err.Error(), part) {
+				t.Errorf("%v, want %q", err, part)
+			}
+		}
+	}
+	refuses(mark, "no master.key")
+	other := config(t)
+	check(t, open(t, other).close()) // has a master key of its own
+	refuses(server.MarkConfig{Database: cfg.Database, Data: other.Data, Taken: start}, "No server has ever used this database")
+	r := run(t, cfg)
+	refuses(mark, "is in use by another Slipway server")
+	refuses(server.MarkConfig{Database: cfg.Database, Data: other.Data, Taken: start}, "master key does not fit this database")
+	text, err := os.ReadFile(filepath.Join(cfg.Data, "master.key"))
+	check(t, err)
+	apart := server.MarkConfig{Database: cfg.Database, Data: t.TempDir(), Taken: start}
+	check(t, os.WriteFile(filepath.Join(apart.Data, "master.key"), text, 0o600))
+	refuses(apart, "The server 'one' works on this database", "Stop all")
+	_, err = server.Backup(t.Context(), server.BackupConfig{Data: cfg.Data, To: filepath.Join(t.TempDir(), "b"), Now: now})
+	if resource.CodeOf(err) != resource.PreconditionFailed || !strings.Contains(err.Error(), "pg_dump") || !strings.Contains(err.Error(), "--taken") {
+		t.Errorf("backed up: %v", err)
+	}
+	r.stop()
+	check(t, r.close())
+	done, err := server.MarkRestored(t.Context(), mark)
+	check(t, err)
+	if done.Epoch != 1 || done.BackupAt != start.UnixMilli() {
+		t.Errorf("%+v", done)
+	}
+	same := run(t, cfg)
+	var last struct{ IsHeld bool }
+	if same.must(http.MethodGet, "/api/restore", nil, &last); !last.IsHeld {
+		t.Error("nothing holds it")
+	}
 }

@@ -60,6 +60,63 @@ func Restore(ctx context.Context, c RestoreConfig) (*Manifest, *store.Restored, 
 	return manifest, done, nil
 }
 
+// MarkConfig says which PostgreSQL database was put back by its own tools.
+type MarkConfig struct {
+	Database string // postgres://…
+	Data     string // a folder with the master key of its servers
+	Taken    time.Time
+}
+
+// MarkRestored is Restore for a PostgreSQL database that pg_restore has put
+// back: it closes what was unfinished and holds what would start by itself
+// (fault 33). It refuses a database that a server works on.
+func MarkRestored(ctx context.Context, c MarkConfig) (done *store.Restored, err error) {
+	if c.Database == "" {
+		return nil, resource.Errorf(resource.Invalid, "Say which database was restored, with --database or in SLIPWAY_DATABASE.")
+	}
+	if _, err := os.Stat(filepath.Join(c.Data, secret.KeyFile)); err != nil {
+		return nil, resource.Errorf(resource.Invalid, "There is no %s in '%s'. Copy it there from the data folder of a server of this database.", secret.KeyFile, c.Data)
+	}
+	keys, err := secret.Load(c.Data)
+	if err != nil {
+		return nil, err
+	}
+	db, err := store.Open(ctx, store.Config{Path: c.Data, Database: c.Database, Keys: keys})
+	if err != nil {
+		return nil, fmt.Errorf("mark as restored: %w", err)
+	}
+	err = db.Write(ctx, func(tx *store.Tx) error {
+		if err := atRest(tx); err != nil {
+			return err
+		}
+		tx.SetActor(resource.Actor{Username: "system", EstablishedWith: "restore"})
+		done, err = store.Restore(tx, c.Taken)
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil { //nolint:contextcheck // closing does not end with the caller's context
+		return nil, fmt.Errorf("mark as restored: %w", err)
+	}
+	return done, nil
+}
+
+// atRest refuses a database that is no server's, or that one works on.
+func atRest(tx *store.Tx) error {
+	id, err := store.Installation(tx, sharedInstall)
+	if err != nil {
+		return err
+	}
+	if id == "" {
+		return resource.Errorf(resource.PreconditionFailed, "No server has ever used this database. Restore its dump with pg_restore first.")
+	}
+	nodes, err := store.ListNodes(tx)
+	for i := range nodes {
+		if nodes[i].Alive {
+			return resource.Errorf(resource.PreconditionFailed, "The server '%s' works on this database, or ended less than 10 s ago. Stop all of its servers first.", nodes[i].Name)
+		}
+	}
+	return err
+}
+
 func readManifest(from string) (*Manifest, error) {
 	text, err := os.ReadFile(filepath.Join(from, manifestFile))
 	if errors.Is(err, fs.ErrNotExist) {
