@@ -156,6 +156,12 @@ bench-tasks: ## List a million tasks, on SQLite and on PostgreSQL (docs/reliabil
 	go test ./internal/store -run '^$$' -bench MillionTasks -benchtime 20x -timeout 30m
 	tools/with-postgres go test ./internal/store -run '^$$' -bench MillionTasks -benchtime 20x -timeout 30m
 
+AGENTS ?= 5000
+
+.PHONY: bench-restart
+bench-restart: ## Restart a server to which AGENTS (5000) are linked: seconds until all are back, how the API answered
+	SLIPWAY_AGENTS=$(AGENTS) go test ./internal/server -run AgentsComeBack -count=1 -v -timeout 20m | grep -o '{"agents".*'
+
 .PHONY: check
 check: ## Everything CI runs, with the seconds it took; the tests come last
 	@start=$$SECONDS; for step in check-generate lint cross test-windows test-race test test-pg sim "mutants ONLY=fsync,receipt" contract; do \

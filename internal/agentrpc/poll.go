@@ -3,8 +3,12 @@ package agentrpc
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -82,5 +86,18 @@ func (p *Poller) once(ctx context.Context, address string) (called bool, err err
 		}
 		p.Handler.ServeHTTP(w, r)
 	}))
-	return used.Load(), err
+	return used.Load(), refused(err)
+}
+
+// ErrRefused is why there is no link where the server is there and does not
+// accept the agent's key: not expired, not out of reach, but not pinned (abuse 3).
+var ErrRefused = errors.New("the server does not accept this agent's key: its machine was deleted, or another key was registered for it; register the agent again")
+
+// refused says it where the server's alert means it.
+func refused(err error) error {
+	alert, ok := errors.AsType[*net.OpError](err)
+	if ok && alert.Op == "remote error" && strings.HasSuffix(alert.Err.Error(), "bad certificate") {
+		return fmt.Errorf("%w (%w)", ErrRefused, err)
+	}
+	return err
 }
