@@ -55,6 +55,12 @@ func (g *Gateway) Describe(ctx context.Context, machine string) (*agentrpc.Descr
 // listening machine has none, a link for this call only.
 func (g *Gateway) reach(ctx context.Context, id string, f func(Agent) error) error {
 	m := g.fleet.snapshot().byID[id]
+	if m == nil { // registered a moment ago, perhaps through another node
+		if err := g.fleet.load(ctx, g.db); err != nil {
+			return err
+		}
+		m = g.fleet.snapshot().byID[id]
+	}
 	if m == nil {
 		return resource.Errorf(resource.Unavailable, "No agent is known for '%s'. Check its endpoint and thumbprint.", id)
 	}

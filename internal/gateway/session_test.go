@@ -96,6 +96,29 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// A machine is checked as soon as its agent links to some node; the one that
+// asks may not have heard of it yet.
+func TestProbeOfAMachineNotYetHeardOf(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	g, err := gateway.New(t.Context(), gateway.Config{
+		DB: r.db, Blobs: r.blobs, Identity: r.id, Node: "node-1", Listen: "127.0.0.1:0", Logger: testLogger(t), Now: time.Now,
+	})
+	r.must(err)
+	defer func() { // it never ran, and knows no machine at all
+		ended, end := context.WithCancelCause(t.Context())
+		end(nil)
+		_ = g.Run(ended)
+	}()
+	a := newAgent(t, "")
+	m := r.machineAt("web-1", resource.Endpoint{
+		CommunicationStyle: resource.StylePassive, URI: r.listen(a, r.id.Thumbprint()), Thumbprint: a.id.Thumbprint(),
+	})
+	if got, err := g.Probe(t.Context(), m, "true", "", time.Second); err != nil || got.ExitCode != 0 {
+		t.Errorf("probe: %v, %v", got, err)
+	}
+}
+
 // A restart of the server marks sessions lost and opens them again under a new
 // generation; a stop that was asked for closes them.
 func TestServerRestart(t *testing.T) {
