@@ -49,7 +49,7 @@ type scaled struct {
 	latencies []latency
 	single    timings // of one real agent, one attempt at a time
 	perIdle   int64   // bytes of the server's resident memory per connected agent
-	heapIdle  int64   // of these, in use by the program
+	liveIdle  int64   // of these, without garbage
 	starts    string
 	load      string
 }
@@ -235,8 +235,8 @@ func (r *scaled) idle(ctx context.Context, s *simulated) error {
 	}
 	after, err := s.rest(ctx)
 	r.perIdle = (after.memory - before.memory) / int64(idleAgents-was)
-	held := after.grown(before, "go_memstats_heap_inuse_bytes") + after.grown(before, "go_memstats_stack_inuse_bytes")
-	r.heapIdle = int64(held) / int64(idleAgents-was)
+	held := after.grown(before, "go_gc_heap_live_bytes") + after.grown(before, "go_memstats_stack_inuse_bytes")
+	r.liveIdle = int64(held) / int64(idleAgents-was)
 	return err
 }
 

@@ -25,8 +25,8 @@ func (c *cost) reports() float64 { return c.counted(waitSeconds + "_count") }
 
 func (r *scaled) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Machine: %s; load before the start: %s. Commit: %s, %s.\nCommand: `make bench BENCHFLAGS='-only scale'`.\n",
-		describeMachine(), r.load, output("git", "rev-parse", "--short", "HEAD"), time.Now().UTC().Format(time.DateOnly))
+	fmt.Fprintf(&b, "Machine: %s; load before the start: %s, at the end: %s. Commit: %s, %s.\nCommand: `make bench BENCHFLAGS='-only scale'`.\n",
+		describeMachine(), r.load, load(), output("git", "rev-parse", "--short", "HEAD"), time.Now().UTC().Format(time.DateOnly))
 	r.writeRollouts(&b)
 	r.writeGrowth(&b)
 	r.writeLatencies(&b)
@@ -105,7 +105,7 @@ func (r *scaled) writeFacts(b *strings.Builder) {
 	b.WriteString("\n| figure | value | aim |\n|---|---:|---:|\n")
 	if r.perIdle != 0 {
 		fmt.Fprintf(b, "| resident memory of the server per connected idle agent, at %d | %.1f kB | < 60 kB |\n", idleAgents, float64(r.perIdle)/1e3)
-		fmt.Fprintf(b, "| of it in use by heap and stacks, garbage included | %.1f kB |  |\n", float64(r.heapIdle)/1e3)
+		fmt.Fprintf(b, "| of it live: heap after its last collection, and stacks | %.1f kB |  |\n", float64(r.liveIdle)/1e3)
 	}
 	fmt.Fprintf(b, "| scripts begun on simulated agents, and starts ordered twice | %s |  |\n", strings.Replace(r.starts, " ", ", ", 1))
 }

@@ -100,11 +100,11 @@ func TestMetrics(t *testing.T) {
 	})
 	// A figure that cannot be read is an error, not a zero.
 	db := database(t, cfg.Data)
-	alter(t, db, "ALTER TABLE task RENAME TO away")
+	alter(t, db, "ALTER TABLE task_count RENAME TO away")
 	if status, _ := r.get(own + "/metrics"); status != http.StatusInternalServerError {
 		t.Errorf("without tasks: %d", status)
 	}
-	alter(t, db, "ALTER TABLE away RENAME TO task")
+	alter(t, db, "ALTER TABLE away RENAME TO task_count")
 	check(t, db.Close())
 	address := r.MetricsAddr().String()
 	r.stop()

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"regexp"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -15,8 +16,9 @@ import (
 // metricsServer serves what operators graph, on loopback only (abuse 90).
 func (s *Server) metricsServer() *http.Server {
 	registry := prometheus.NewRegistry()
+	live := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/gc/heap/live:bytes$")} // the heap without its garbage
 	registry.MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), taskCollector{s.db},
+		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(live)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), taskCollector{s.db},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "slipway_agent_links", Help: "Open links to agents."},
 			func() float64 { return float64(s.gateway.Stats().Links) }),
 		counter("slipway_agent_refused_total", "Connections refused on the agents' port.", func() int64 { return s.gateway.Stats().Refused }),
