@@ -127,7 +127,7 @@ func (s *slipway) connect(ctx context.Context, agentPort int) error {
 
 // healthy waits until that many machines are.
 func (s *slipway) healthy(ctx context.Context, n int) error {
-	return poll(ctx, "the health of all agents", 100*time.Millisecond, 5*time.Minute, func() (bool, error) {
+	return poll(ctx, "the health of all agents", 100*time.Millisecond, 10*time.Minute, func() (bool, error) {
 		page, err := s.api.get(ctx, "/api/machines?healthStatuses=Healthy&take=1")
 		if err != nil {
 			return false, err

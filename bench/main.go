@@ -96,10 +96,11 @@ func run(ctx context.Context, o options) error {
 		return nil
 	}
 	r, err := scale(ctx, o, filepath.Join(dir, "scale"))
-	if err != nil {
+	if len(r.costs) == 0 {
 		return err
 	}
-	return publish(o, "scale", r.markdown())
+	// What was measured before something went wrong is printed all the same.
+	return errors.Join(publish(o, "scale", r.markdown()), err)
 }
 
 // compare sets Slipway beside the others.
