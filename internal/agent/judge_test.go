@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/slipwayhq/slipway/internal/agent"
@@ -37,6 +38,9 @@ func TestSettle(t *testing.T) {
 		result := agent.Settle(c.outcome, c.cause, c.left)
 		if result.GetOutcome() != c.want || (result.GetReceipt() != nil) != (c.cause == nil || c.want == c.outcome && c.left == nil) {
 			t.Errorf("%s: %v, want %v", name, result, c.want)
+		}
+		if c.left != nil && !strings.HasSuffix(result.GetReason(), "processes outlived their kill: 7") { // fault 38: listed
+			t.Errorf("%s: what is left is not listed: %v", name, result)
 		}
 	}
 }

@@ -103,6 +103,37 @@ func TestCorruptPackage(t *testing.T) {
 	}
 }
 
+// fault 42: a package that is damaged on the server reaches no machine that lacks
+// it, whose step fails with both digests; a machine that has it whole goes on.
+func TestCorruptPackageHarmsOneMachine(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	lacks, has := newAgent(t, "abc"), newAgent(t, "def")
+	a, b := r.machine("web-1", lacks), r.machine("web-2", has)
+	pkg := r.pack("Shop", "1.0.0", "the real content")
+	has.packages[pkg.SHA256] = []byte("the real content")
+	r.must(os.WriteFile(filepath.Join(r.folder, "blobs", pkg.SHA256[:2], pkg.SHA256), []byte("altered on disk!"), 0o600))
+	r.start()
+	r.connect(lacks, unchanged)
+	r.connect(has, unchanged)
+	view := r.ends(r.deploy(func(p *rollout.Plan) { p.Steps[0].Actions[0].Packages = []rollout.Package{pkg} }), rollout.Failed)
+	states := map[string]rollout.CellState{}
+	for _, c := range view.Cells {
+		states[c.Member] = c.State
+		if c.Member == a {
+			sum := sha256.Sum256([]byte("altered on disk!"))
+			contains(t, c.Reason, pkg.SHA256)
+			contains(t, c.Reason, hex.EncodeToString(sum[:]))
+		}
+	}
+	if states[a] != rollout.CellFailed || states[b] != rollout.CellSucceeded {
+		t.Errorf("cells %v", states)
+	}
+	if len(lacks.starts) != 0 || has.calls["Put"] != 0 || lacks.calls["Put"] != 2 {
+		t.Errorf("starts %v, %d and %d transfers", lacks.starts, lacks.calls["Put"], has.calls["Put"])
+	}
+}
+
 // An agent that is busy or has no room answers NotStarted: the cell is tried
 // again by itself, as another attempt.
 func TestNotStartedIsRetried(t *testing.T) {
