@@ -9,7 +9,7 @@ MODULE   := github.com/slipwayhq/slipway
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PKG      ?= ./...
 FUZZTIME ?= 10s
-SEEDS    ?= 500
+SEEDS    ?= 2000
 KILLS    ?= 20
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 

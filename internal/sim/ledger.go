@@ -106,6 +106,16 @@ func (t *truth) audited(n *node, id string, was, now entry) {
 	}
 }
 
+// allEnded says whether every task has, as the last commit left it.
+func (t *truth) allEnded() bool {
+	for _, e := range t.ledger.rollouts {
+		if !store.TaskState(e.task).Completed() {
+			return false
+		}
+	}
+	return true
+}
+
 // looks are the prepared looks at the database.
 type looks struct{ rollouts, effects, sent, audit, epoch *sql.Stmt }
 

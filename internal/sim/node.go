@@ -76,15 +76,26 @@ func (n *node) begin() bool {
 
 // turns is engine.Run: a round at each wake-up, and one each second.
 func (n *node) turns(a *actor) {
-	looked, at := -1, int64(0)
+	work, stop := n.w.db.Watch(store.TopicWork)
+	defer stop()
+	at := int64(-1000)
 	for {
-		if w := n.w; w.commits != looked || w.now-at >= 1000 {
-			looked, at = w.commits, w.now
+		if woken(work) || n.w.now-at >= 1000 {
+			at = n.w.now
 			if err := n.eng.Round(n.p.ctx); err != nil {
 				n.trouble("round", err)
 			}
 		}
 		a.sleep(n.w.between(20, 400))
+	}
+}
+
+func woken(wake <-chan struct{}) bool {
+	select {
+	case <-wake:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -224,7 +235,6 @@ func (r records) Write(ctx context.Context, f func(*store.Tx) error) error {
 	if err := w.db.Write(context.WithoutCancel(ctx), f); err != nil {
 		return err
 	}
-	w.commits++
 	w.truth.written(n)
 	if err := w.truth.marked(); err != nil {
 		w.violated("database", "%v", err)
@@ -355,10 +365,12 @@ func (s *session) serve(a *actor) {
 	for _, r := range s.running() {
 		s.resume(r)
 	}
-	lastPing, lastLook, looked := w.now, w.now, -1
+	effects, stop := w.db.Watch(store.TopicEffects)
+	defer stop()
+	lastPing, lastLook := w.now, w.now
+	s.pump()
 	for s.l.up {
-		if w.commits != looked || s.again <= w.now {
-			looked = w.commits
+		if woken(effects) || s.again <= w.now {
 			s.pump()
 		}
 		a.sleep(w.between(20, 300))

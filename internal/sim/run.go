@@ -195,12 +195,10 @@ func (w *world) done() bool {
 	if w.over > 0 {
 		return w.now > w.over
 	}
-	if w.events%100 != 0 || w.coming > 0 || w.looked == w.commits {
+	if w.events%100 != 0 || w.coming > 0 || !w.truth.allEnded() {
 		return false
 	}
-	w.looked = w.commits
-	w.truth.inspect()
-	if len(w.truth.ended) == len(w.rollouts) && len(w.broken) == 0 {
+	if w.truth.inspect(); len(w.truth.ended) == len(w.rollouts) && len(w.broken) == 0 {
 		w.over = w.now + afterAll
 	}
 	return false

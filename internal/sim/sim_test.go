@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"encoding/json"
 	"os"
 	"strings"
 	"testing"
@@ -69,6 +70,31 @@ func TestTheSameSeedIsTheSameRun(t *testing.T) {
 				}
 			}
 			t.Fatalf("seed %d: two runs", seed)
+		}
+	}
+}
+
+// Seeds that have found something, each with the commit of the simulation that
+// they did it on. The draws of a seed change with the simulation: what it found
+// has a test of its own in the product; the seed stays here because it led
+// somewhere.
+func TestRegressions(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/regressions.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []struct {
+		Seed          uint64
+		Commit, Found string
+	}
+	if err := json.Unmarshal(text, &list); err != nil || len(list) == 0 {
+		t.Fatalf("%d seeds: %v", len(list), err)
+	}
+	g := newGround(t)
+	for _, was := range list {
+		if r := run(t, g, was.Seed); len(r.Violations) > 0 {
+			t.Errorf("seed %d (%s: %s): %s", was.Seed, was.Commit, was.Found, strings.Join(r.Violations, "\n"))
 		}
 	}
 }

@@ -31,8 +31,6 @@ type world struct {
 	policy   string // of machines
 	coming   int    // rollouts that will be queued
 	truth    *truth
-	commits  int   // that may wake somebody
-	looked   int   // at which commit it was last looked whether all have ended
 	over     int64 // when the run ends, once all rollouts have ended
 
 	// calm ends the injection of faults, so that what is left can end (I13).
