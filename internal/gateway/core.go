@@ -147,13 +147,29 @@ func (c *Core) endWithout(ctx context.Context, w Work, d *store.Delivery, end *r
 	return nil
 }
 
+// outpaced is ErrStale. Where the database itself knows of no newer owner than
+// the agent refused, it has lost its last commits (fault 24): the rollout goes
+// on under an epoch that is newer than all that the agents have heard of.
+func (c *Core) outpaced(ctx context.Context, w Work) error {
+	lost := false
+	err := c.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		lost, err = store.Outpace(tx, w.Rollout, w.Epoch)
+		return err
+	})
+	if lost {
+		c.Log.ErrorContext(ctx, "the database has lost commits: an agent knows a newer owner of the rollout than it does; set its standby up to be synchronous",
+			"rollout", w.Rollout, "attempt", w.Attempt)
+	}
+	return errors.Join(ErrStale, err)
+}
+
 // ask queries the agent about an attempt; with shut it will never start if it
 // has not yet.
 func (c *Core) ask(ctx context.Context, agent Agent, w Work, shut bool) (*agentrpc.QueryResponse, error) {
 	answer, err := agent.Query(ctx, &agentrpc.QueryRequest{Attempt: w.Attempt, Rollout: w.Rollout, Epoch: w.Epoch, Close: shut})
 	fail.Point(fail.Asked)
 	if stale(err) {
-		return nil, ErrStale
+		return nil, c.outpaced(ctx, w)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("query attempt %s: %w", w.Attempt, err)

@@ -118,7 +118,7 @@ func (c *Core) startNow(ctx context.Context, agent Agent, d *store.Delivery, ord
 	fail.Point(fail.Answered)
 	switch {
 	case stale(err):
-		return false, ErrStale
+		return false, c.outpaced(ctx, workOf(d))
 	case refusal(err):
 		return c.refused(ctx, agent, d, notStarted(reason(err)))
 	case err != nil:
@@ -199,7 +199,7 @@ func (c *Core) cancel(ctx context.Context, agent Agent, d *store.Delivery) (foll
 	answer, err := agent.Cancel(ctx, &agentrpc.CancelRequest{Attempt: d.Attempt, Rollout: d.Rollout, Epoch: d.Epoch, GraceMs: d.GraceMS})
 	fail.Point(fail.Canceled)
 	if stale(err) {
-		return false, ErrStale
+		return false, c.outpaced(ctx, workOf(d))
 	}
 	if err != nil {
 		return false, fmt.Errorf("cancel attempt %s: %w", d.Attempt, err)

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -250,10 +249,24 @@ func (w *work) resumeOne(r *store.RunningAttempt) {
 			return
 		}
 		w.trouble("attempt not resumed", r.ID, err)
-		if errors.Is(err, ErrStale) || !pause(w.ctx, wait) {
+		if !pause(w.ctx, wait) {
+			return
+		}
+		if r, err = w.again(r); err != nil || r == nil { // its rollout may have a newer epoch, or it an outcome
 			return
 		}
 	}
+}
+
+// again reads a running attempt anew; nil when it is none any more.
+func (w *work) again(r *store.RunningAttempt) (*store.RunningAttempt, error) {
+	list, err := w.running(w.ctx)
+	for i := range list {
+		if list[i].ID == r.ID {
+			return &list[i], nil
+		}
+	}
+	return nil, err
 }
 
 // tidy lets the agent forget the attempts that it keeps though they are closed
