@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"github.com/slipwayhq/slipway/internal/agent"
 	"github.com/slipwayhq/slipway/internal/agentrpc"
 	"github.com/slipwayhq/slipway/internal/proc"
@@ -305,4 +307,13 @@ func TestClockADayOff(t *testing.T) {
 		_, result = m.follow("A-2", 0)
 		wantOutcome(t, result, agentrpc.Outcome_OUTCOME_TIMED_OUT)
 	}
+}
+
+func (m *machine) describe() *agentrpc.DescribeResponse {
+	m.t.Helper()
+	answer, err := m.link.Client.Describe(m.t.Context(), connect.NewRequest(&agentrpc.DescribeRequest{}))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return answer.Msg
 }

@@ -258,15 +258,6 @@ func (m *machine) query(attempt string) *agentrpc.QueryResponse {
 	return answer.Msg
 }
 
-func (m *machine) describe() *agentrpc.DescribeResponse {
-	m.t.Helper()
-	answer, err := m.link.Client.Describe(m.t.Context(), connect.NewRequest(&agentrpc.DescribeRequest{}))
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	return answer.Msg
-}
-
 func (m *machine) cancel(attempt string, grace time.Duration) {
 	m.t.Helper()
 	if _, err := m.link.Client.Cancel(m.t.Context(), connect.NewRequest(&agentrpc.CancelRequest{
