@@ -456,14 +456,14 @@ func excused(view *store.RolloutView, task *store.Task, key rollout.CellKey, is 
 	switch {
 	case action.RunOnce:
 		return true
-	case view.Steps[key.Step].State == rollout.StepSkipped:
-		return conditional(step.Condition)
 	case is == rollout.CellSkipped:
-		return conditional(action.Condition)
+		return conditional(action.Condition) || view.Steps[key.Step].State == rollout.StepSkipped && conditional(step.Condition)
 	case is == rollout.CellIgnored:
 		return task.HasWarnings && !action.Receipt
-	case action.Manual != nil:
-		return is == rollout.CellSucceeded
+	case action.Manual != nil && is == rollout.CellSucceeded:
+		return true
+	case is == "" && view.Steps[key.Step].State == rollout.StepSkipped:
+		return conditional(step.Condition)
 	}
 	return false
 }
