@@ -261,6 +261,9 @@ func (e *Engine) turn(ctx context.Context, o store.Owned) error {
 		began = e.now()
 		epoch, err := o.Epoch, error(nil)
 		if o.Parked {
+			if err := store.LastLife(tx, e.owner); err != nil {
+				return err
+			}
 			epoch, err = store.Unpark(tx, o, e.owner)
 		}
 		if err != nil {
@@ -388,6 +391,9 @@ func (e *Engine) start(tx *store.Tx, id string, turn **seen) error {
 	}
 	members, err := Members(tx, plan)
 	if err != nil {
+		return err
+	}
+	if err := store.LastLife(tx, e.owner); err != nil {
 		return err
 	}
 	epoch, err := store.Claim(tx, id, e.owner)

@@ -329,6 +329,35 @@ func TestAWaitingRolloutIsParked(t *testing.T) {
 	}
 }
 
+// Fault 30: a node that was paused while it was started anew takes up neither
+// what is parked nor what is queued: its rollouts would be nobody's to bury.
+func TestAFormerLifeTakesNothing(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3)
+	web := c.machine("web1", "web")
+	former, b := c.begin(0, "a"), c.begin(1, "b")
+	first := c.deploy(rollout.Deploy, "Projects-1", "Releases-1", "web")
+	parked := c.deploy(rollout.Deploy, "Projects-2", "Releases-1", "web") // it waits for the machine
+	c.call(b.Round)
+	now := c.begin(2, "a")
+	c.write(func(tx *store.Tx) error { return store.CancelTask(tx, parked, "ann") })
+	queued := c.deploy(rollout.Deploy, "Projects-3", "Releases-1", "web")
+	if err := former.Round(t.Context()); !errors.Is(err, store.ErrFenced) {
+		t.Errorf("a former life's round: %v", err)
+	}
+	for id, state := range map[string]store.TaskState{first: store.TaskExecuting, parked: store.TaskCancelling, queued: store.TaskQueued} {
+		c.wantState(id, state)
+		if owner, _ := c.ownerOf(id); owner == "a/1" {
+			t.Errorf("I4: a former life owns %s", id)
+		}
+	}
+	c.call(now.Round)
+	c.wantState(parked, store.TaskCanceled)
+	c.succeed(c.starts(web)[0])
+	c.call(b.Round)
+	c.wantState(first, store.TaskSuccess)
+}
+
 // A node that is drained hands over what it has and starts nothing more, unless
 // there is no other.
 func TestDrain(t *testing.T) {
