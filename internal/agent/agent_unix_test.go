@@ -516,8 +516,12 @@ func TestDescribeAndProbe(t *testing.T) {
 	}
 	m.kill()
 	m.start()
-	if second := describe(); second.GetIncarnation() != first.GetIncarnation()+1 { // fault 32
+	second := describe()
+	if second.GetIncarnation() != first.GetIncarnation()+1 { // fault 32
 		t.Errorf("incarnation %d after %d", second.GetIncarnation(), first.GetIncarnation())
+	}
+	if was, is := first.GetStarts(), second.GetStarts(); len(was) != 1 || len(is) != 2 || is[0] == is[1] || is[1] != was[0] {
+		t.Errorf("fault 32: starts %q after %q", is, was)
 	}
 	for name, c := range map[string]struct {
 		request *agentrpc.ProbeRequest

@@ -17,7 +17,6 @@ import (
 	"strings"
 
 	"github.com/slipwayhq/slipway/internal/agentrpc"
-	"github.com/slipwayhq/slipway/internal/fail"
 	"github.com/slipwayhq/slipway/internal/resource"
 )
 
@@ -216,24 +215,3 @@ func LoadConfig(home string) (*Config, error) {
 
 // identityDir is where the key lies.
 func identityDir(home string) string { return filepath.Join(home, "identity") }
-
-// nextIncarnation counts this start, durably, before anybody hears of it. A
-// count that went back tells the server that the machine's disk did (fault 32).
-func nextIncarnation(home string) (int64, error) {
-	const name = "incarnation"
-	text, err := readOptional(filepath.Join(home, name))
-	if err != nil {
-		return 0, fmt.Errorf("count this start: %w", err)
-	}
-	var last int64
-	if text != nil {
-		if last, err = strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err != nil {
-			return 0, fmt.Errorf("count this start: %s is damaged: %w", name, err)
-		}
-	}
-	if err := writeFile(home, name, []byte(strconv.FormatInt(last+1, 10)+"\n")); err != nil {
-		return 0, fmt.Errorf("count this start: %w", err)
-	}
-	fail.Point(fail.Incarnation)
-	return last + 1, nil
-}

@@ -7,6 +7,9 @@ import (
 	"github.com/slipwayhq/slipway/internal/proc"
 )
 
+// CountStart counts and names a start of the agent in a home.
+var CountStart = countStart
+
 // WriteJob is how an agent hands a job to a shim.
 var WriteJob = writeJob
 

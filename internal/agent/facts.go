@@ -18,6 +18,7 @@ import (
 type Facts struct {
 	SubscriptionID string
 	Incarnation    int64
+	Starts         []string // names of the last starts, this one first
 	Version        string
 	Hostname       string
 	Shell          string
@@ -61,7 +62,7 @@ func ask(ctx context.Context, name string, args ...string) string {
 
 func (f Facts) describe(home string) *agentrpc.DescribeResponse {
 	return &agentrpc.DescribeResponse{
-		SubscriptionId: f.SubscriptionID, Incarnation: f.Incarnation, Version: f.Version, Hostname: f.Hostname,
+		SubscriptionId: f.SubscriptionID, Incarnation: f.Incarnation, Starts: f.Starts, Version: f.Version, Hostname: f.Hostname,
 		Os: runtime.GOOS, Arch: runtime.GOARCH, Shell: f.Shell, ShellVersion: f.ShellVersion,
 		BootId: f.BootID, OsDescription: f.System, FreeDiskBytes: freeDisk(home),
 	}

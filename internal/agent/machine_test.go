@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -73,7 +74,7 @@ func agentUntil(ctx context.Context, home string) error {
 			cmd.Env = append(os.Environ(), "AGENT_TEST_ROLE=shim", "AGENT_TEST_DIR="+dir)
 			return cmd
 		},
-		Clock: clock, Random: func() float64 { return 0 },
+		Clock: clock, Random: func() float64 { return mathrand.Float64() / 1e6 }, // hardly a pause
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Version: "1.2.3",
 		Listening: func(address string) { fmt.Println(address) },
 	})

@@ -85,7 +85,7 @@ func Run(ctx context.Context, home string, config *Config, deps RunDeps) error {
 	}
 	facts := GatherFacts(ctx, deps.Version)
 	facts.SubscriptionID = config.SubscriptionID
-	if facts.Incarnation, err = nextIncarnation(home); err != nil {
+	if facts.Incarnation, facts.Starts, err = countStart(home, deps.Random); err != nil {
 		return err
 	}
 	ctx, fatal := context.WithCancelCause(ctx)

@@ -224,8 +224,11 @@ type DescribeResponse struct {
 	// The protocol versions that the agent speaks; 0 is 1.
 	Protocol       int32 `protobuf:"varint,14,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	OldestProtocol int32 `protobuf:"varint,15,opt,name=oldest_protocol,json=oldestProtocol,proto3" json:"oldest_protocol,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// A random name for each of the agent's last starts, this one first. A count
+	// that a copy of the machine's disk reached again has other names (fault 32).
+	Starts        []string `protobuf:"bytes,16,rep,name=starts,proto3" json:"starts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DescribeResponse) Reset() {
@@ -361,6 +364,13 @@ func (x *DescribeResponse) GetOldestProtocol() int32 {
 		return x.OldestProtocol
 	}
 	return 0
+}
+
+func (x *DescribeResponse) GetStarts() []string {
+	if x != nil {
+		return x.Starts
+	}
+	return nil
 }
 
 type HaveRequest struct {
@@ -2170,7 +2180,7 @@ const file_agent_proto_rawDesc = "" +
 	"\x0fDescribeRequest\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x12\x1a\n" +
 	"\bprotocol\x18\x02 \x01(\x05R\bprotocol\x12'\n" +
-	"\x0foldest_protocol\x18\x03 \x01(\x05R\x0eoldestProtocol\"\xd2\x03\n" +
+	"\x0foldest_protocol\x18\x03 \x01(\x05R\x0eoldestProtocol\"\xea\x03\n" +
 	"\x10DescribeResponse\x12'\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x03R\vincarnation\x12\x18\n" +
@@ -2187,7 +2197,8 @@ const file_agent_proto_rawDesc = "" +
 	"\battempts\x18\f \x03(\tR\battempts\x12%\n" +
 	"\x0eos_description\x18\r \x01(\tR\rosDescription\x12\x1a\n" +
 	"\bprotocol\x18\x0e \x01(\x05R\bprotocol\x12'\n" +
-	"\x0foldest_protocol\x18\x0f \x01(\x05R\x0eoldestProtocol\"%\n" +
+	"\x0foldest_protocol\x18\x0f \x01(\x05R\x0eoldestProtocol\x12\x16\n" +
+	"\x06starts\x18\x10 \x03(\tR\x06starts\"%\n" +
 	"\vHaveRequest\x12\x16\n" +
 	"\x06sha256\x18\x01 \x03(\tR\x06sha256\"(\n" +
 	"\fHaveResponse\x12\x18\n" +

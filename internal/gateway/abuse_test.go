@@ -288,6 +288,40 @@ func TestRestoredAgent(t *testing.T) {
 	}
 }
 
+// Fault 32: the copy that the machine was restored from was started so often,
+// unheard, that its count is no lower. Its starts are others.
+func TestRestoredAgentThatWasStartedOften(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.ping = 20 * time.Millisecond
+	a := newAgent(t, "abc")
+	m := r.machine("web-1", a)
+	r.start()
+	for _, next := range []struct {
+		incarnation int64
+		names       []string
+	}{
+		{6, []string{"six", "five"}},
+		{7, []string{"seven", "six", "five"}},
+		{10, []string{"ten", "nine", "eight", "seven"}},
+		{100, []string{"hundred"}}, // it has forgotten the name of its tenth start
+	} {
+		a.see(func() { a.incarnation, a.startNames = next.incarnation, next.names })
+		disconnect := r.connect(a, unchanged)
+		r.online(m)
+		disconnect()
+		r.eventually("the link is gone", func() bool { return r.session(m).State == store.SessionLost })
+	}
+	a.see(func() { a.incarnation, a.startNames = 101, []string{"another 101", "another 100", "ten"} })
+	r.connect(a, unchanged)
+	r.eventually("I1: a machine with other starts is quarantined", func() bool { return r.session(m).State == store.SessionQuarantined })
+	if s := r.session(m); s.Incarnation != 100 || !strings.Contains(s.Reason, "start 100 is not the one") {
+		t.Errorf("session %+v", s)
+	}
+	r.write(func(tx *store.Tx) error { return store.ConfirmSession(tx, m) })
+	r.online(m)
+}
+
 // A disabled machine finishes what runs and starts nothing new.
 func TestDisabledMachine(t *testing.T) {
 	t.Parallel()

@@ -42,6 +42,7 @@ type fakeAgent struct {
 	mu          sync.Mutex
 	changed     chan struct{} // closed and replaced at each change
 	incarnation int64
+	startNames  []string
 	attempts    map[string]*fakeAttempt
 	epochs      map[string]int64
 	packages    map[string][]byte
@@ -104,6 +105,18 @@ func (a *fakeAgent) see(f func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	f()
+}
+
+// begun is how often the attempt was started, and all attempts together for "".
+func (a *fakeAgent) begun(attempt string) (n int) {
+	a.see(func() {
+		for id, times := range a.starts {
+			if attempt == "" || attempt == id {
+				n += times
+			}
+		}
+	})
+	return n
 }
 
 // poll keeps one link to the server until ctx ends; wrap may break it.
@@ -177,7 +190,7 @@ func (a *fakeAgent) Describe(_ context.Context, _ *connect.Request[agentrpc.Desc
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return connect.NewResponse(&agentrpc.DescribeResponse{
-		SubscriptionId: a.subscription, Incarnation: a.incarnation, Hostname: a.hostname, Os: "linux", Arch: "amd64",
+		SubscriptionId: a.subscription, Incarnation: a.incarnation, Starts: a.startNames, Hostname: a.hostname, Os: "linux", Arch: "amd64",
 		Version: "1.0.0", Shell: "Bash", BootId: a.hostname, NowMs: time.Now().Add(a.skew).UnixMilli(),
 		Attempts: slices.Sorted(maps.Keys(a.attempts)), Protocol: a.speaks.Newest, OldestProtocol: a.speaks.Oldest,
 	}), nil

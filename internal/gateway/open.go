@@ -13,8 +13,8 @@ import (
 // identity is in use twice (abuse 4). Try again.
 var ErrElsewhere = errors.New("the machine is linked to another server")
 
-// Open records a session and gives it its generation, unless the agent's start
-// counter has gone back: its journal may have, too, and it could start again
+// Open records a session and gives it its generation, unless the agent's starts
+// are not those of the session before: its disk was set back in time, its journal with it, and it could start again
 // what has run (fault 32). Then nothing is recorded, and held says why.
 func (c *Core) Open(ctx context.Context, row *store.Session) (held string, err error) {
 	elsewhere := false
@@ -34,10 +34,9 @@ func (c *Core) Open(ctx context.Context, row *store.Session) (held string, err e
 		if err != nil {
 			return err
 		}
-		//guard:incarnation I1: a machine that was set back in time gets no work until somebody confirms it; less `row.Incarnation < was.Incarnation`, with `row.Incarnation < 0*was.Incarnation`; seen by ./internal/gateway TestRestoredAgent
-		if was != nil && was.Facts[FactPin] == row.Facts[FactPin] && row.Incarnation < was.Incarnation {
-			held = fmt.Sprintf("The agent's start counter went back from %d to %d: the machine was restored from an older copy. "+
-				"Confirm it before it gets work again.", was.Incarnation, row.Incarnation)
+		//guard:incarnation I1: a machine that was set back in time gets no work until somebody confirms it; less `was.Ahead(row)`, with `was.Ahead(was)`; seen by ./internal/gateway TestRestoredAgent
+		if was != nil && was.Facts[FactPin] == row.Facts[FactPin] && was.Ahead(row) {
+			held = setBack(was, row)
 			return nil
 		}
 		return store.OpenSession(tx, row)
@@ -46,6 +45,14 @@ func (c *Core) Open(ctx context.Context, row *store.Session) (held string, err e
 		err = ErrElsewhere
 	}
 	return held, err
+}
+
+func setBack(was, row *store.Session) string {
+	how := fmt.Sprintf("start counter went back from %d to %d", was.Incarnation, row.Incarnation)
+	if row.Incarnation >= was.Incarnation {
+		how = fmt.Sprintf("start %d is not the one that this server knows", was.Incarnation)
+	}
+	return "The agent's " + how + ": the machine was restored from an older copy. Confirm it before it gets work again."
 }
 
 // contested says that two nodes have lately had links of this identity that

@@ -239,7 +239,7 @@ func (s *session) misunderstands() string {
 // open records the session, unless it has to be held.
 func (s *session) open(ctx context.Context) (held string, err error) {
 	row := store.Session{
-		Machine: s.m.id, Node: s.g.node, State: store.SessionConnected, Incarnation: s.about.Incarnation, Facts: s.facts(),
+		Machine: s.m.id, Node: s.g.node, State: store.SessionConnected, Incarnation: s.about.Incarnation, Starts: s.starts(), Facts: s.facts(),
 	}
 	held, err = s.g.core.Open(ctx, &row)
 	if err == nil && held == "" {
@@ -254,7 +254,7 @@ func (s *session) hold(ctx context.Context, state store.SessionState, reason str
 		return nil
 	}
 	row := store.Session{
-		Machine: s.m.id, Node: s.g.node, State: state, Incarnation: s.about.Incarnation, Facts: s.facts(), Reason: reason,
+		Machine: s.m.id, Node: s.g.node, State: state, Incarnation: s.about.Incarnation, Starts: s.starts(), Facts: s.facts(), Reason: reason,
 	}
 	if err := s.g.group.Write(ctx, func(tx *store.Tx) error { return store.HoldSession(tx, &row) }); err != nil {
 		return err
@@ -290,6 +290,16 @@ const FactPin = "Thumbprint"
 
 // maxFact bounds what one fact that an agent tells may take up.
 const maxFact = 200
+
+// starts are the names of the agent's starts, as far as they are read.
+func (s *session) starts() []string {
+	const most = 256
+	names := make([]string, min(len(s.about.Starts), most))
+	for i := range names {
+		names[i] = clip(s.about.Starts[i], maxFact)
+	}
+	return names
+}
 
 func (s *session) facts() map[string]string {
 	a := s.about

@@ -168,7 +168,7 @@ const patience = 10_000
 func (l *link) Describe(_ context.Context, _ *agentrpc.DescribeRequest) (out *agentrpc.DescribeResponse, err error) {
 	err = l.call("Describe", patience, func() error {
 		m := l.m
-		out = &agentrpc.DescribeResponse{Incarnation: m.incarnation, BootId: m.bootID(), NowMs: epoch + m.w.now + m.skew}
+		out = &agentrpc.DescribeResponse{Incarnation: m.incarnation, Starts: m.starts, BootId: m.bootID(), NowMs: epoch + m.w.now + m.skew}
 		for _, at := range m.core.List() {
 			out.Attempts = append(out.Attempts, at.ID)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,10 +34,11 @@ type machine struct {
 	folders     map[string]*folder
 	packages    map[string]bool
 	incarnation int64
-	heard       int64  // the highest incarnation that a server has recorded
-	restored    bool   // from a snapshot, and nobody has confirmed it
-	setBack     bool   // it was, once
-	image       *image // a snapshot of the machine, as a hypervisor makes it
+	starts      []string // their names, this one first
+	heard       int64    // the incarnation that a server has recorded last
+	restored    bool     // from a snapshot, and nobody has confirmed it
+	setBack     bool     // it was, once
+	image       *image   // a snapshot of the machine, as a hypervisor makes it
 
 	agent *process
 	core  *agent.Core
@@ -66,6 +68,7 @@ type image struct {
 	content     []byte
 	folders     map[string]*folder
 	incarnation int64
+	starts      []string
 }
 
 func (w *world) newMachine(id, name string) *machine {
@@ -100,6 +103,8 @@ func (m *machine) startAgent() {
 		return
 	}
 	m.incarnation++
+	m.w.starts++
+	m.starts = append([]string{strconv.Itoa(m.w.starts)}, m.starts...)
 	m.agent = m.w.newProcess(m.name)
 	m.w.say("%s: agent starts, incarnation %d", m.name, m.incarnation)
 	m.guard(func() {
@@ -181,7 +186,7 @@ func (m *machine) snapshot() {
 	if !m.powered {
 		return
 	}
-	i := &image{content: append([]byte(nil), m.disk.content[:m.disk.synced]...), folders: map[string]*folder{}, incarnation: m.incarnation}
+	i := &image{content: append([]byte(nil), m.disk.content[:m.disk.synced]...), folders: map[string]*folder{}, incarnation: m.incarnation, starts: m.starts}
 	for attempt, f := range m.folders {
 		c := *f
 		c.log, c.shim = append([]byte(nil), f.log...), nil
@@ -191,11 +196,11 @@ func (m *machine) snapshot() {
 }
 
 // restore puts the snapshot in the place of the disk, as a hypervisor does. That
-// is found out where the agent has started since, and was heard: then its start
-// counter is behind what the server knows. A snapshot that no start parts from
+// is found out where the agent has started since, and was heard: then its starts
+// are others than the one the server knows. A snapshot that no start parts from
 // what it replaces cannot be told from it by anybody.
 func (m *machine) restore() {
-	if m.image == nil || m.vanished || m.incarnation < m.image.incarnation+2 || m.heard <= m.image.incarnation+1 {
+	if m.image == nil || m.vanished || m.heard <= m.image.incarnation {
 		return
 	}
 	m.powerOff(m.w.between(1000, 10_000))
@@ -203,7 +208,7 @@ func (m *machine) restore() {
 	i := m.image
 	m.image = nil
 	m.disk.content, m.disk.synced = i.content, len(i.content)
-	m.folders, m.incarnation, m.restored, m.setBack = i.folders, i.incarnation, true, true
+	m.folders, m.incarnation, m.starts, m.restored, m.setBack = i.folders, i.incarnation, i.starts, true, true
 	m.w.truth.forget(m)
 }
 

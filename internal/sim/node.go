@@ -325,7 +325,7 @@ func (s *session) open(a *actor) bool {
 	}
 	s.skew = about.NowMs - n.w.clock().UnixMilli()
 	row := store.Session{
-		Machine: m.id, Node: n.name, State: store.SessionConnected, Incarnation: about.Incarnation,
+		Machine: m.id, Node: n.name, State: store.SessionConnected, Incarnation: about.Incarnation, Starts: about.Starts,
 		Facts: map[string]string{gateway.FactPin: m.name, "BootId": about.BootId},
 	}
 	s.replace(a)
@@ -345,12 +345,12 @@ func (s *session) open(a *actor) bool {
 		}
 		a.sleep(n.w.between(1000, 5000))
 		if n.core.DB.Write(n.p.ctx, func(tx *store.Tx) error { return store.ConfirmSession(tx, m.id) }) == nil {
-			m.restored = false
+			m.restored, m.heard = false, 0
 		}
 		return false
 	}
 	s.generation = row.Generation
-	m.heard = max(m.heard, about.Incarnation)
+	m.heard = about.Incarnation
 	n.w.say("%s: linked to %s, generation %d", m.name, n.name, s.generation)
 	s.spawn(func(*actor) {
 		if err := n.core.Tidy(n.p.ctx, s.l, m.id, about.Attempts); err != nil {

@@ -36,6 +36,7 @@ type world struct {
 	// calm ends the injection of faults, so that what is left can end (I13).
 	calm    bool
 	events  int
+	starts  int // of agents, so far
 	faults  map[string]int
 	weight  map[string]int // of each kind of fault in this run
 	without []string       // kinds of faults that are left out

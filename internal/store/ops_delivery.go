@@ -166,12 +166,12 @@ func HoldSession(tx *Tx, s *Session) error {
 	if err != nil {
 		return fmt.Errorf("marshal facts of %s: %w", s.Machine, err)
 	}
-	err = tx.returning(`INSERT INTO agent_session (`+sessionColumns+`) VALUES ($1,$2,$3,$4,1,$5,$5,$5,$6,$7)
+	err = tx.returning(`INSERT INTO agent_session (`+sessionColumns+`) VALUES ($1,$2,$3,$4,1,$5,$5,$5,$6,$7,$8)
 		ON CONFLICT (machine_id) DO UPDATE SET node = excluded.node, state = excluded.state,
 		generation = agent_session.generation + 1, lost_at = excluded.lost_at, reason = excluded.reason, facts = excluded.facts,
 		contested_at = CASE WHEN excluded.state = 'Duplicate' THEN excluded.lost_at ELSE agent_session.contested_at END
 		RETURNING generation`,
-		[]any{s.Machine, s.Node, s.State, s.Incarnation, now, s.Reason, string(facts)}, &s.Generation)
+		[]any{s.Machine, s.Node, s.State, s.Incarnation, now, s.Reason, string(facts), s.start()}, &s.Generation)
 	if err != nil {
 		return fmt.Errorf("hold session of %s: %w", s.Machine, err)
 	}
@@ -182,7 +182,7 @@ func HoldSession(tx *Tx, s *Session) error {
 // ConfirmSession takes the machine's agent as it is now: its start counter may
 // begin anew. A quarantined machine gets work again with its next ping.
 func ConfirmSession(tx *Tx, machine string) error {
-	result, err := tx.exec(`UPDATE agent_session SET incarnation = 0 WHERE machine_id = $1 AND state = $2`, machine, SessionQuarantined)
+	result, err := tx.exec(`UPDATE agent_session SET incarnation = 0, start = '' WHERE machine_id = $1 AND state = $2`, machine, SessionQuarantined)
 	if err != nil {
 		return fmt.Errorf("confirm session of %s: %w", machine, err)
 	}

@@ -34,6 +34,9 @@ type Session struct {
 	Node        string
 	State       SessionState
 	Incarnation int64
+	// Starts names the agent's last starts, this one first; the row keeps this
+	// one's name alone.
+	Starts      []string
 	Generation  int64
 	ConnectedAt int64
 	LostAt      int64
@@ -42,14 +45,36 @@ type Session struct {
 	Facts       map[string]string // what Describe answered
 }
 
-const sessionColumns = `machine_id, node, state, incarnation, generation, connected_at, lost_at, heard_at, reason, facts`
+const sessionColumns = `machine_id, node, state, incarnation, generation, connected_at, lost_at, heard_at, reason, facts, start`
 
 func scanSession(r *sql.Rows, s *Session) error {
-	var facts string
-	if err := r.Scan(&s.Machine, &s.Node, &s.State, &s.Incarnation, &s.Generation, &s.ConnectedAt, &s.LostAt, &s.HeardAt, &s.Reason, &facts); err != nil {
+	var facts, start string
+	if err := r.Scan(&s.Machine, &s.Node, &s.State, &s.Incarnation, &s.Generation, &s.ConnectedAt, &s.LostAt, &s.HeardAt, &s.Reason, &facts, &start); err != nil {
 		return err
 	}
+	if start != "" {
+		s.Starts = []string{start}
+	}
 	return fromJSON(facts, &s.Facts)
+}
+
+// start is the name of the agent's last start, "" where it gives none.
+func (s *Session) start() string {
+	if len(s.Starts) == 0 {
+		return ""
+	}
+	return s.Starts[0]
+}
+
+// Ahead says that the agent which opens next was set back in time since this
+// session: it counts fewer starts, or gives another name to the start that this
+// session was of (fault 32). An agent that has forgotten the name is believed.
+func (s *Session) Ahead(next *Session) bool {
+	since := next.Incarnation - s.Incarnation
+	if since < 0 {
+		return true
+	}
+	return s.start() != "" && since < int64(len(next.Starts)) && next.Starts[since] != s.start()
 }
 
 // GetSession reads a machine's session; nil when it never had one.
@@ -74,11 +99,11 @@ func OpenSession(tx *Tx, s *Session) error {
 	if err != nil {
 		return fmt.Errorf("marshal facts of %s: %w", s.Machine, err)
 	}
-	err = tx.returning(`INSERT INTO agent_session (`+sessionColumns+`) VALUES ($1,$2,$3,$4,1,$5,0,$5,'',$6)
+	err = tx.returning(`INSERT INTO agent_session (`+sessionColumns+`) VALUES ($1,$2,$3,$4,1,$5,0,$5,'',$6,$7)
 		ON CONFLICT (machine_id) DO UPDATE SET node = excluded.node, state = excluded.state, incarnation = excluded.incarnation,
 		generation = agent_session.generation + 1, connected_at = excluded.connected_at, lost_at = 0, heard_at = excluded.heard_at,
-		reason = '', facts = excluded.facts, rival = '', contested_at = 0 RETURNING generation`,
-		[]any{s.Machine, s.Node, s.State, s.Incarnation, now, string(facts)}, &s.Generation)
+		reason = '', facts = excluded.facts, start = excluded.start, rival = '', contested_at = 0 RETURNING generation`,
+		[]any{s.Machine, s.Node, s.State, s.Incarnation, now, string(facts), s.start()}, &s.Generation)
 	if err != nil {
 		return fmt.Errorf("open session of %s: %w", s.Machine, err)
 	}
