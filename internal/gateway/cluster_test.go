@@ -144,7 +144,7 @@ func TestAgentAtAnotherNode(t *testing.T) {
 	for range 3 {
 		id := r.deploy(nil)
 		r.ends(id, rollout.Succeeded)
-		if n := a.starts[attemptOf(id, m, 1)]; n != 1 {
+		if n := a.begun(attemptOf(id, m, 1)); n != 1 {
 			t.Errorf("%d starts of %s", n, id)
 		}
 		if log := r.log(attemptOf(id, m, 1)); log != "hello\n" {
@@ -177,7 +177,7 @@ func TestAgentChangesNodes(t *testing.T) {
 	r.at(m, second)
 	close(goOn)
 	r.ends(id, rollout.Succeeded)
-	if n, log := a.starts[attemptOf(id, m, 1)], r.log(attemptOf(id, m, 1)); n != 1 || log != "before\nafter\n" {
+	if n, log := a.begun(attemptOf(id, m, 1)), r.log(attemptOf(id, m, 1)); n != 1 || log != "before\nafter\n" {
 		t.Errorf("%d starts, log %q", n, log)
 	}
 }
@@ -198,19 +198,20 @@ func TestDuplicateIdentityAtTwoNodes(t *testing.T) {
 	r.eventually("the identity is a duplicate", func() bool { return r.session(m).State == store.SessionDuplicate })
 	contains(t, r.session(m).Reason, "Duplicate identity")
 	id := r.deploy(nil)
-	pings := b.calls["Describe"]
+	var pings int
+	b.see(func() { pings = b.calls["Describe"] })
 	r.eventually("both go on being asked", func() (asked bool) {
 		b.see(func() { asked = b.calls["Describe"] > pings+5 })
 		return asked
 	})
-	if r.session(m).State != store.SessionDuplicate || len(a.starts)+len(b.starts) > 0 {
-		t.Errorf("%+v, starts %v and %v", r.session(m), a.starts, b.starts)
+	if is := r.session(m); is.State != store.SessionDuplicate || a.begun("")+b.begun("") > 0 {
+		t.Errorf("%+v, %d starts and %d", is, a.begun(""), b.begun(""))
 	}
 	stopB()
 	r.at(m, first)
 	r.ends(id, rollout.Succeeded)
-	if a.starts[attemptOf(id, m, 1)] != 1 || len(b.starts) > 0 {
-		t.Errorf("starts %v and %v", a.starts, b.starts)
+	if a.begun(attemptOf(id, m, 1)) != 1 || b.begun("") > 0 {
+		t.Errorf("%d starts and %d", a.begun(""), b.begun(""))
 	}
 }
 
@@ -338,7 +339,7 @@ func TestDrainLetsAgentsGo(t *testing.T) {
 	})
 	close(goOn)
 	r.ends(id, rollout.Succeeded)
-	if n, log := a.starts[attemptOf(id, m, 1)], r.log(attemptOf(id, m, 1)); n != 1 || log != "before\nafter\n" {
+	if n, log := a.begun(attemptOf(id, m, 1)), r.log(attemptOf(id, m, 1)); n != 1 || log != "before\nafter\n" {
 		t.Errorf("%d starts, log %q", n, log)
 	}
 	r.drain("first", false)
