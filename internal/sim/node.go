@@ -414,7 +414,10 @@ func (s *session) defend() {
 	}
 	if _, err := s.l.Describe(n.p.ctx, nil); err == nil {
 		n.w.say("%s: has two links that answer", m.name)
-		row := store.Session{Machine: m.id, Node: n.name, State: store.SessionDuplicate, Reason: "duplicate identity"}
+		row := store.Session{
+			Machine: m.id, Node: n.name, State: store.SessionDuplicate, Reason: "duplicate identity",
+			Facts: map[string]string{gateway.FactPin: m.name},
+		}
 		_ = n.core.DB.Write(n.p.ctx, func(tx *store.Tx) error {
 			return errors.Join(store.HoldSession(tx, &row), store.LeaveHeld(tx, m.id, n.name))
 		})
