@@ -343,7 +343,7 @@ func TestAFormerLifeTakesNothing(t *testing.T) {
 	c.write(func(tx *store.Tx) error { return store.CancelTask(tx, parked, "ann") })
 	queued := c.deploy(rollout.Deploy, "Projects-3", "Releases-1", "web")
 	if err := former.Round(t.Context()); !errors.Is(err, store.ErrFenced) {
-		t.Errorf("a former life's round: %v", err)
+		t.Errorf("I4: a former life's round: %v", err)
 	}
 	for id, state := range map[string]store.TaskState{first: store.TaskExecuting, parked: store.TaskCancelling, queued: store.TaskQueued} {
 		c.wantState(id, state)
