@@ -251,12 +251,26 @@ func (f *Fleet) check(ctx context.Context, task string, s *subject) error {
 		if err != nil {
 			return err
 		}
+		if late, err := overtaken(tx, s, probeErr); err != nil || late {
+			return err
+		}
 		before := m.HealthStatus
 		if err := judge(tx, m, probed, probeErr); err != nil {
 			return err
 		}
 		return errors.Join(say(tx, task, m, probed), warn(tx, task, m), saveHealth(tx, m, before))
 	})
+}
+
+// overtaken says that the machine was out of reach because it had no link, and
+// that one has opened since: the check that the link causes says what is true,
+// and may have said it already.
+func overtaken(tx *store.Tx, s *subject, probeErr error) (bool, error) {
+	if s.linked || resource.CodeOf(probeErr) != resource.Unavailable {
+		return false, nil
+	}
+	session, err := store.GetSession(tx, s.machine.ID)
+	return session != nil && session.State == store.SessionConnected, err
 }
 
 // ask lets one check at a time ask the machine, with a deadline for its answer.

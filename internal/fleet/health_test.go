@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -450,6 +451,38 @@ func TestHealthFollowsTheLink(t *testing.T) {
 		if len(w.events(resource.EventMachineUnavailable)) != 2 || len(w.events(resource.EventMachineHealthy)) != 1 {
 			t.Errorf("events: %q %q", w.events(resource.EventMachineUnavailable), w.events(resource.EventMachineHealthy))
 		}
+	})
+}
+
+// A check that found no link, and is stored after the link has opened and the
+// check that it causes has begun, does not make the machine Unavailable.
+func TestAnAnswerFromBeforeTheLink(t *testing.T) {
+	story(t, func(w *world) {
+		id := w.machine("web", "web")
+		w.isWithin(soon, id, resource.Healthy)
+		w.quiet()
+		w.disconnect(id)
+		first, second := make(chan struct{}), make(chan struct{})
+		var asked atomic.Int32
+		w.prober.set(id, func(context.Context) (fleet.Probed, error) {
+			if asked.Add(1) == 1 {
+				<-first
+				return fleet.Probed{}, resource.Errorf(resource.Unavailable, "not connected")
+			}
+			<-second
+			return fleet.Probed{}, nil
+		})
+		task := w.health(id)
+		w.within(soon, "the machine is asked", func(*store.Tx) (bool, error) { return asked.Load() == 1, nil })
+		w.connect(id)
+		close(first)
+		w.ends(task, store.TaskSuccess)
+		if m := w.get(id); m.HealthStatus != resource.Healthy {
+			t.Errorf("%s: %s", m.HealthStatus, m.StatusSummary)
+		}
+		close(second)
+		w.isWithin(soon, id, resource.Healthy)
+		w.quiet()
 	})
 }
 
